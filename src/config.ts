@@ -1,0 +1,336 @@
+/**
+ * The settings: one schema with every name, default and bound. `loadConfig` answers a frozen object, or throws one error
+ * that lists every bad setting by name, with what it may be and what it was.
+ */
+import { hostname } from "node:os";
+import { type Static, Type } from "typebox";
+import { Value } from "typebox/value";
+import { TwinstreamError } from "./errors.js";
+
+const text = (value: string, description: string) =>
+  Type.String({ default: value, description, minLength: 1 });
+const optional = (description: string) =>
+  Type.Optional(Type.String({ description, minLength: 1 }));
+const whole = (
+  value: number,
+  minimum: number,
+  maximum: number,
+  description: string,
+) => Type.Integer({ default: value, minimum, maximum, description });
+const number = (
+  value: number,
+  minimum: number,
+  maximum: number,
+  description: string,
+) => Type.Number({ default: value, minimum, maximum, description });
+const oneOf = <const T extends readonly string[]>(
+  values: T,
+  value: T[number],
+  description: string,
+) => Type.Enum([...values], { default: value, description });
+
+/** Names are environment variables; descriptions are what the settings table of the README shows. */
+export const Settings = Type.Object({
+  NODE_ENV: text(
+    "development",
+    "`production` refuses defaults that are fine only on a laptop",
+  ),
+
+  MQTT_URL: text(
+    "mqtt://127.0.0.1:1883",
+    "MQTT broker, user and password in the URL where it asks for them",
+  ),
+  MQTT_TOPICS: text(
+    "devices/+/hello,devices/+/data,devices/+/ack,{prefix}/+/+/+/telem,{prefix}/+/+/+/event,{prefix}/+/+/+/state,{prefix}/+/+/+/ack",
+    "topic filters the bridge subscribes to, by commas; `{prefix}` stands for MQTT_TENANT_PREFIX",
+  ),
+  MQTT_QOS: whole(
+    1,
+    0,
+    1,
+    "QoS of the bridge's subscriptions; 0 gives up the promise that nothing is lost",
+  ),
+  MQTT_TENANT_PREFIX: Type.String({
+    default: "traksense",
+    pattern: "^[A-Za-z0-9._:-]{1,128}$",
+    description: "first segment of the tenants' topics",
+  }),
+  MQTT_SHARE_GROUP: optional(
+    "shared-subscription group of several bridges, on a broker that hashes by topic",
+  ),
+  BRIDGE_ID: text(
+    "bridge-1",
+    "fixed client id of this bridge; its session at the broker hangs on it",
+  ),
+  BRIDGE_WINDOW: whole(
+    5000,
+    1,
+    65_535,
+    "messages a bridge holds unacknowledged at most",
+  ),
+  BRIDGE_WINDOW_BYTES: whole(
+    33_554_432,
+    4_194_304,
+    2_147_483_647,
+    "bytes a bridge holds unacknowledged at most",
+  ),
+  BRIDGE_LINGER_MS: whole(
+    5,
+    0,
+    1000,
+    "how long a bridge gathers messages for one request to the log, milliseconds",
+  ),
+
+  KAFKA_BROKERS: text("127.0.0.1:9092", "brokers of the log, by commas"),
+  IOT_PARTITIONS: whole(
+    12,
+    1,
+    1024,
+    "partitions of `iot-data` and `device-commands` when they are made",
+  ),
+  LOG_REPLICATION: whole(
+    1,
+    1,
+    9,
+    "replication factor of topics when they are made",
+  ),
+  PROCESSOR_GROUP: text(
+    "twinstream-processor",
+    "consumer group of the processors",
+  ),
+  PROCESSOR_ID: text(
+    hostname(),
+    "name of this processor in the fence and in logs",
+  ),
+
+  REDIS_URL: text(
+    "redis://127.0.0.1:6379/0",
+    "Redis: last states, history, live updates",
+  ),
+  DATABASE_URL: text(
+    "postgres://twinstream@127.0.0.1:5432/twinstream",
+    "TimescaleDB, or plain PostgreSQL ≥ 15",
+  ),
+  DATABASE_READ_URL: optional(
+    "read replica for the gateway's queries; DATABASE_URL when unset",
+  ),
+  DB_POOL_MIN: whole(2, 0, 1000, "database connections kept open"),
+  DB_POOL_MAX: whole(20, 2, 1000, "database connections at most"),
+
+  STORAGE_TYPE: oneOf(
+    ["minio", "filesystem"],
+    "filesystem",
+    "where uploads are kept",
+  ),
+  MINIO_ENDPOINT: text(
+    "http://127.0.0.1:9000",
+    "MinIO or another S3-compatible store",
+  ),
+  MINIO_ACCESS_KEY: text("minioadmin", "access key"),
+  MINIO_SECRET_KEY: text("minioadmin", "secret key"),
+  MINIO_BUCKET: text("telemetry-raw", "bucket of the uploads"),
+  DELETE_FILE_AFTER_PROCESSING: Type.Boolean({
+    default: true,
+    description: "whether an upload is deleted once stored",
+  }),
+  FILE_RETENTION_DAYS: whole(7, 1, 3650, "days an upload is kept otherwise"),
+  BULK_INSERT_BATCH_SIZE: whole(
+    1000,
+    1,
+    1_000_000,
+    "readings a worker stores at a time, at least",
+  ),
+
+  INGEST_QUEUE_MAX: whole(
+    50_000,
+    100,
+    10_000_000,
+    "messages a processor holds at most, over all its lanes",
+  ),
+  INGEST_QUEUE_BYTES: whole(
+    67_108_864,
+    8_388_608,
+    8_589_934_592,
+    "bytes a processor holds at most, over all its lanes",
+  ),
+  INGEST_BATCH_SIZE: whole(800, 1, 100_000, "messages that start a flush"),
+  INGEST_BATCH_MS: whole(
+    250,
+    1,
+    60_000,
+    "milliseconds after which a flush starts with what there is",
+  ),
+  MAX_LIVE_ACTORS: whole(
+    200_000,
+    100,
+    100_000_000,
+    "device actors alive at most in a processor; the least recently used go first",
+  ),
+  ACTOR_IDLE_SECONDS: whole(
+    900,
+    1,
+    86_400,
+    "idle seconds after which a device actor is let go",
+  ),
+  DEVICE_OFFLINE_TIMEOUT: whole(
+    60,
+    1,
+    86_400,
+    "seconds of silence after which a device is offline",
+  ),
+  FUTURE_LIMIT_HOURS: number(
+    24,
+    0,
+    87_600,
+    "hours a reading's time may be ahead of its arrival",
+  ),
+  EARLIEST_TIME: text(
+    "2000-01-01T00:00:00Z",
+    "readings before it are refused as `bad_timestamp`",
+  ),
+  HISTORY_HOURS: number(
+    5,
+    0.01,
+    168,
+    "hours of messages kept in Redis for each device",
+  ),
+  RAW_RETENTION_DAYS: whole(
+    30,
+    0,
+    36_500,
+    "days raw rows are kept; 0 keeps them for ever",
+  ),
+  DLQ_RETENTION_DAYS: whole(14, 1, 3650, "days dead letters are kept"),
+  WATCHDOG_SECONDS: whole(
+    90,
+    10,
+    3600,
+    "seconds without progress after which a processor ends itself, to be started again",
+  ),
+
+  JWT_SECRET: text(
+    "development-only-secret",
+    "secret that signs access tokens",
+  ),
+  AUTH: oneOf(
+    ["on", "off"],
+    "off",
+    "`off` leaves the gateway open, for a laptop",
+  ),
+  HTTP_HOST: text("127.0.0.1", "address the gateway listens on"),
+  HTTP_PORT: whole(8000, 0, 65_535, "port of the gateway"),
+  TLS_CERT: optional("PEM file for HTTPS"),
+  TLS_KEY: optional("PEM file for HTTPS"),
+  TRUST_PROXY: optional(
+    "addresses of proxies whose X-Forwarded-For is believed, by commas",
+  ),
+  METRICS_HOST: text("127.0.0.1", "address of /metrics, /ready and /alive"),
+  METRICS_PORT: whole(
+    9100,
+    0,
+    65_535,
+    "port of /metrics, /ready and /alive of this role",
+  ),
+  LOG_LEVEL: oneOf(
+    ["trace", "debug", "info", "warn", "error", "fatal", "silent"],
+    "info",
+    "least level that is logged",
+  ),
+  LOG_FORMAT: oneOf(
+    ["json", "pretty"],
+    "json",
+    "`pretty` for people at a terminal",
+  ),
+});
+
+export type Config = Readonly<Static<typeof Settings>> & {
+  /** EARLIEST_TIME, microseconds since the Unix epoch. */
+  readonly earliestUs: number;
+};
+
+/** Values that must not reach production. */
+const LAPTOP_ONLY: Readonly<
+  Partial<Record<keyof typeof Settings.properties, string>>
+> = {
+  JWT_SECRET: "development-only-secret",
+  MINIO_ACCESS_KEY: "minioadmin",
+  MINIO_SECRET_KEY: "minioadmin",
+  AUTH: "off",
+};
+/** Names whose values are never printed. */
+const SECRET = /SECRET|PASSWORD|ACCESS_KEY|_URL$/;
+
+/**
+ * Reads and checks the settings. An empty value counts as not given.
+ * @throws TwinstreamError CONFIG_INVALID with a line for each bad setting.
+ */
+export function loadConfig(
+  env: Readonly<Record<string, string | undefined>>,
+): Config {
+  const given: Record<string, unknown> = {};
+  for (const name of Object.keys(Settings.properties)) {
+    const value = env[name];
+    if (value !== undefined && value !== "") given[name] = value;
+  }
+  const config = Value.Default(Settings, Value.Convert(Settings, given));
+  const problems: string[] = [];
+  for (const error of Value.Errors(Settings, config)) {
+    const name = error.instancePath.slice(1);
+    const schema = (Settings.properties as Record<string, object>)[name];
+    problems.push(
+      `${name} ${error.message}; it was ${shown(name, env[name])}${bounds(schema)}`,
+    );
+  }
+  if (problems.length === 0) {
+    const settings = config as Static<typeof Settings>;
+    const earliestUs = Date.parse(settings.EARLIEST_TIME) * 1000;
+    if (Number.isNaN(earliestUs))
+      problems.push(
+        `EARLIEST_TIME must be an ISO 8601 time; it was ${shown("EARLIEST_TIME", settings.EARLIEST_TIME)}`,
+      );
+    if (settings.DB_POOL_MIN > settings.DB_POOL_MAX)
+      problems.push(
+        `DB_POOL_MIN must not be above DB_POOL_MAX; they were ${settings.DB_POOL_MIN} and ${settings.DB_POOL_MAX}`,
+      );
+    if ((settings.TLS_CERT === undefined) !== (settings.TLS_KEY === undefined))
+      problems.push(
+        "TLS_CERT and TLS_KEY go together; only one of them was given",
+      );
+    if (settings.NODE_ENV === "production")
+      problems.push(...laptopDefaults(settings));
+    if (problems.length === 0)
+      return Object.freeze({ ...settings, earliestUs });
+  }
+  throw new TwinstreamError(
+    "CONFIG_INVALID",
+    `bad settings:\n  ${problems.join("\n  ")}`,
+  );
+}
+
+function laptopDefaults(settings: Static<typeof Settings>): string[] {
+  const used: string[] = [];
+  for (const [name, value] of Object.entries(LAPTOP_ONLY)) {
+    if (name.startsWith("MINIO") && settings.STORAGE_TYPE !== "minio") continue;
+    if (settings[name as keyof typeof settings] === value)
+      used.push(
+        `${name} has its laptop default, which NODE_ENV=production refuses; set it`,
+      );
+  }
+  return used;
+}
+
+function shown(name: string, value: string | undefined): string {
+  if (value === undefined) return "not given";
+  return SECRET.test(name) ? "a value not shown here" : JSON.stringify(value);
+}
+
+function bounds(schema: object | undefined): string {
+  const s = (schema ?? {}) as {
+    minimum?: number;
+    maximum?: number;
+    enum?: string[];
+  };
+  if (s.enum) return ` (one of ${s.enum.join(", ")})`;
+  if (s.minimum !== undefined) return ` (${s.minimum} to ${s.maximum})`;
+  return "";
+}

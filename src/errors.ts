@@ -1,0 +1,147 @@
+/**
+ * The closed tables of what can go wrong. A code says in one place what happened, whether trying again may help, and what
+ * a person can do. Nothing here imports anything.
+ */
+
+/** Why a message or reading was kept as a dead letter instead of being stored (the closed list of the contracts, 1.2). */
+export const DEAD_LETTER_REASONS = [
+  "parse_error",
+  "invalid_schema",
+  "unknown_schema",
+  "unknown_tenant",
+  "bad_topic",
+  "bad_timestamp",
+  "too_old",
+  "too_large",
+  "wrong_partition",
+  "actor_crash",
+  "quarantined",
+  "row_refused",
+  "conflict",
+  "bulk_invalid",
+] as const;
+export type DeadLetterReason = (typeof DEAD_LETTER_REASONS)[number];
+
+interface ErrorEntry {
+  /** What happened, and what to do about it. */
+  readonly message: string;
+  /** Whether the same call may succeed later without anyone changing anything. */
+  readonly canRetry: boolean;
+  /** HTTP status where the gateway shows it. */
+  readonly status?: number;
+}
+
+export const ERRORS = {
+  CONFIG_INVALID: {
+    message: "a setting is missing or has a value it may not have",
+    canRetry: false,
+  },
+  LOG_UNREACHABLE: {
+    message: "the log (KAFKA_BROKERS) does not answer",
+    canRetry: true,
+    status: 503,
+  },
+  VIEW_UNREACHABLE: {
+    message: "Redis (REDIS_URL) does not answer",
+    canRetry: true,
+    status: 503,
+  },
+  STORE_UNREACHABLE: {
+    message: "the database (DATABASE_URL) does not answer",
+    canRetry: true,
+    status: 503,
+  },
+  STORE_REFUSED: {
+    message: "the database refused a statement for what it contains",
+    canRetry: false,
+  },
+  STORE_NOT_MIGRATED: {
+    message: "the database has no twinstream schema; run: twinstream migrate",
+    canRetry: false,
+  },
+  BROKER_UNREACHABLE: {
+    message: "the MQTT broker (MQTT_URL) does not answer",
+    canRetry: true,
+    status: 503,
+  },
+  FENCED: {
+    message:
+      "another processor has claimed this partition; its flushes count, this one's do not",
+    canRetry: false,
+  },
+  POSITION_BEYOND_LOG: {
+    message:
+      "the stored offset lies beyond the end of the log: the log was wiped or the database belongs to another one; see: twinstream offsets adopt|rewind",
+    canRetry: false,
+  },
+  OTHER_CLUSTER: {
+    message:
+      "the stored offsets belong to another cluster; see: twinstream offsets adopt|rewind",
+    canRetry: false,
+  },
+  OTHER_RECORD: {
+    message:
+      "the log holds another record at the stored offset than the one that was stored; see: twinstream offsets adopt|rewind",
+    canRetry: false,
+  },
+  NOT_FOUND: {
+    message: "there is no such thing",
+    canRetry: false,
+    status: 404,
+  },
+  BAD_REQUEST: {
+    message: "the request is not of the form this route takes",
+    canRetry: false,
+    status: 400,
+  },
+  DEVICE_OFFLINE: {
+    message:
+      'the device is offline; send the command again when it is online, or with "queue": true to have it wait',
+    canRetry: true,
+    status: 409,
+  },
+  DEVICE_UNKNOWN: {
+    message: "no device of this id has been seen",
+    canRetry: false,
+    status: 404,
+  },
+  COMMAND_UNKNOWN: {
+    message: "no command of this id was given to this device",
+    canRetry: false,
+    status: 404,
+  },
+  TOO_LARGE: {
+    message: "the request is larger than this route takes",
+    canRetry: false,
+    status: 413,
+  },
+  INTERNAL: {
+    message:
+      "something failed that should not have; the log has the cause under this request id",
+    canRetry: true,
+    status: 500,
+  },
+} as const satisfies Record<string, ErrorEntry>;
+
+export type ErrorCode = keyof typeof ERRORS;
+
+/** The one error class: a code of the table above, what exactly was wrong, and what caused it. */
+export class TwinstreamError extends Error {
+  override readonly name = "TwinstreamError";
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, detail?: string, options?: ErrorOptions) {
+    super(detail ?? ERRORS[code].message, options);
+    this.code = code;
+  }
+
+  /** Whether the same call may succeed later without anyone changing anything. */
+  get canRetry(): boolean {
+    return ERRORS[this.code].canRetry;
+  }
+}
+
+/** Whatever was thrown, as text for a log line or a dead letter. */
+export function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
