@@ -27,7 +27,10 @@ const oneOf = <const T extends readonly string[]>(
   values: T,
   value: T[number],
   description: string,
-) => Type.Enum([...values], { default: value, description });
+) =>
+  Type.Unsafe<T[number]>(
+    Type.Enum([...values], { default: value, description }),
+  );
 
 /** Names are environment variables; descriptions are what the settings table of the README shows. */
 export const Settings = Type.Object({

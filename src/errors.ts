@@ -58,6 +58,7 @@ export const ERRORS = {
   STORE_NOT_MIGRATED: {
     message: "the database has no twinstream schema; run: twinstream migrate",
     canRetry: false,
+    status: 503,
   },
   BROKER_UNREACHABLE: {
     message: "the MQTT broker (MQTT_URL) does not answer",
@@ -109,6 +110,22 @@ export const ERRORS = {
     message: "no command of this id was given to this device",
     canRetry: false,
     status: 404,
+  },
+  METHOD_NOT_ALLOWED: {
+    message:
+      "this address does not take this method; the Allow header names those it takes",
+    canRetry: false,
+    status: 405,
+  },
+  UNSUPPORTED_MEDIA_TYPE: {
+    message: "the body must be JSON, sent as content-type: application/json",
+    canRetry: false,
+    status: 415,
+  },
+  TOO_SLOW: {
+    message: "the answer took longer than the gateway waits; try again later",
+    canRetry: true,
+    status: 503,
   },
   TOO_LARGE: {
     message: "the request is larger than this route takes",

@@ -80,6 +80,17 @@ export interface LaneFeed {
   ): Promise<void>;
   /** Leaves the group. */
   stop(): Promise<void>;
+  health(): FeedHealth;
+}
+
+/** What the watchdog looks at; times are Unix milliseconds, 0 for never. */
+export interface FeedHealth {
+  readonly running: boolean;
+  /** Why the consumer died for good; null while it lives. */
+  readonly crashed: string | null;
+  readonly lastFetchMs: number;
+  readonly lastHeartbeatMs: number;
+  readonly lastJoinMs: number;
 }
 
 export interface LaneFeedHandler {
@@ -154,6 +165,11 @@ export interface DeviceViewReader {
     tenant: string,
     sinceS: number,
   ): Promise<{ deviceId: string; seenS: number }[] | null>;
+  /** When each of these was last seen (Unix seconds; null when it is not in the set); null when Redis has no such set. */
+  seen(
+    tenant: string,
+    deviceIds: readonly string[],
+  ): Promise<(number | null)[] | null>;
   /** Remembers for an hour that a command was accepted, until its row is there. */
   rememberCommand(address: string, command: AcceptedCommand): Promise<void>;
   acceptedCommand(
@@ -434,8 +450,9 @@ export interface LaneActors {
 }
 
 export interface DeviceActors {
-  open(partition: number): LaneActors;
-  stop(): Promise<void>;
+  /** `failed` is called when an actor failed outside of what its supervision handles. */
+  open(partition: number, failed: (error: unknown) => void): LaneActors;
+  stop(): void;
 }
 
 // ---------------------------------------------------------------- telemetry of our own

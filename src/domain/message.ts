@@ -103,6 +103,19 @@ export interface AckMessage extends MessageBase {
   readonly hash: string;
 }
 
+/** Newest readings of an upload, for Redis and presence; its rows are stored already. */
+export interface BulkMessage extends MessageBase {
+  readonly kind: "bulk";
+  readonly claimId: string;
+  /** The time of its newest point. */
+  readonly timeUs: number;
+  /** When the upload was received: the device counts as seen then. */
+  readonly seenUs: number;
+  readonly points: readonly Point[];
+  /** JSON text of the note. */
+  readonly payload: string;
+}
+
 /** A request from `device-commands`. */
 export interface CommandMessage extends MessageBase {
   readonly kind: "command";
@@ -119,6 +132,7 @@ export type Message =
   | StateMessage
   | EventMessage
   | AckMessage
+  | BulkMessage
   | CommandMessage
   | ReleaseMessage;
 

@@ -1,0 +1,83 @@
+/**
+ * The one place where kafkajs is set up: addresses, time limits, its log lines, its codecs, and one repair of it.
+ */
+import { Kafka, type LogEntry, type RetryOptions, logLevel } from "kafkajs";
+import { registerCodecs } from "./codecs.js";
+import { quietIdleQueues } from "./internals.js";
+
+export type LogLevel = "debug" | "info" | "warn" | "error";
+/** Takes what kafkajs and this room have to say; `fields` may hold topic, partition, groupId and the like. */
+export type LogLine = (
+  level: LogLevel,
+  message: string,
+  fields: Readonly<Record<string, unknown>>,
+) => void;
+
+export interface LogSettings {
+  /** `host:port`, at least one. */
+  readonly brokers: readonly string[];
+  readonly clientId: string;
+  readonly log: LogLine;
+  /** Milliseconds until a connection attempt is given up. */
+  readonly connectTimeoutMs?: number;
+  /** Milliseconds until a request that got no answer is given up (its outcome is then unknown). */
+  readonly requestTimeoutMs?: number;
+}
+
+/** What the rest of this room works with. It holds no connection itself. */
+export interface LogConnection {
+  readonly kafka: Kafka;
+  /** A client beside `kafka`: consumers of one client and group share their offsets (kafkajs' `committedOffsetsByGroup`). */
+  ownClient(): Kafka;
+  readonly log: LogLine;
+}
+
+/** Delays double from `initialRetryTime` to `maxRetryTime`, milliseconds, ± 20 %; about 4 s in all. */
+export const RETRY: RetryOptions = {
+  initialRetryTime: 100,
+  maxRetryTime: 2000,
+  retries: 6,
+};
+
+/** Connects to nothing yet: a writer, inspector or feed does when it is first used. */
+export function connectLog(settings: LogSettings): LogConnection {
+  quietIdleQueues();
+  registerCodecs();
+  const { log } = settings;
+  const ownClient = () =>
+    new Kafka({
+      brokers: [...settings.brokers],
+      clientId: settings.clientId,
+      connectionTimeout: settings.connectTimeoutMs ?? 3000,
+      requestTimeout: settings.requestTimeoutMs ?? 15_000,
+      retry: RETRY,
+      logLevel: logLevel.INFO,
+      logCreator: () => (entry) => log(...lineOf(entry)),
+    });
+  return { kafka: ownClient(), ownClient, log };
+}
+
+/** Lines of kafkajs that say nothing is wrong although their level says so, or that come with every pause. */
+const ORDINARY = [
+  /^Pausing fetching from/,
+  /^Resuming fetching from/,
+  /^Response Heartbeat/,
+  /^Response (JoinGroup|SyncGroup)/,
+];
+
+function lineOf({
+  namespace,
+  level,
+  log: { message, timestamp: _, logger: __, ...fields },
+}: LogEntry): Parameters<LogLine> {
+  const severity = ORDINARY.some((pattern) => pattern.test(message))
+    ? "debug"
+    : level <= logLevel.ERROR
+      ? "error"
+      : level === logLevel.WARN
+        ? "warn"
+        : level === logLevel.INFO
+          ? "info"
+          : "debug";
+  return [severity, message, { ...fields, namespace }];
+}

@@ -1,0 +1,215 @@
+/**
+ * Whether the broker keeps what comes while its subscriber is away: a throw-away session subscribes and leaves, messages are
+ * published, the session comes back and counts. Default mosquitto kept 1,000 of 3,000 and said nothing.
+ */
+import { randomUUID } from "node:crypto";
+import type { MqttClient } from "mqtt";
+import { type Finding, fine, wrong } from "../../domain/finding.js";
+import { reasonOf } from "../../errors.js";
+import { connectMqtt, disconnectMqtt, unreachable } from "./connect.js";
+
+export interface QueueCheckSettings {
+  readonly url: string;
+  /** Messages to park. */
+  readonly messages: number;
+  /** Milliseconds for each stage: connecting, publishing, getting them back. */
+  readonly stageMs: number;
+}
+
+/** The broker ends the session by itself after this, should the check be killed. */
+const SESSION_SECONDS = 300;
+/** Publishes under way: below the least receive maximum of the known brokers, HiveMQ's 10. */
+const IN_FLIGHT = 10;
+/** Milliseconds without a further message after which no more will come. */
+const QUIET_MS = 2000;
+const PAYLOAD_BYTES = 256;
+
+/** @throws TwinstreamError BROKER_UNREACHABLE, CONFIG_INVALID */
+export async function checkQueue(
+  settings: QueueCheckSettings,
+): Promise<Finding[]> {
+  const { messages, stageMs } = settings;
+  const clientId = `twinstream-check-${randomUUID()}`;
+  const topic = `twinstream/check/${randomUUID()}`;
+
+  const before = await open(settings, clientId, false);
+  const version = before.options.protocolVersion === 5 ? "5" : "3.1.1";
+  const findings = [fine(`answers with MQTT ${version}`)];
+  try {
+    try {
+      await inTime(before.subscribeAsync(topic, { qos: 1 }), stageMs);
+    } catch (error) {
+      const why = reasonOf(error) || "refused";
+      return [
+        ...findings,
+        wrong(
+          `subscribing to ${topic} failed: ${why}`,
+          "let this user read and write twinstream/check/# (the bridge's own topics too), and check again",
+        ),
+      ];
+    } finally {
+      await disconnectMqtt(before);
+    }
+    const refused = await publish(settings, topic);
+    if (refused !== null)
+      return [
+        ...findings,
+        wrong(
+          `publishing to ${topic} failed: ${refused}`,
+          "let this user write twinstream/check/#, and give the broker's queue no limit on messages (mosquitto: max_queued_messages 0)",
+        ),
+      ];
+    const { sessionPresent, count } = await collect(
+      settings,
+      clientId,
+      messages,
+    );
+    findings.push(
+      count === messages
+        ? fine(`kept all ${messages} messages for a subscriber that was away`)
+        : wrong(
+            sessionPresent
+              ? `kept ${count} of ${messages} messages for a subscriber that was away; the others are gone`
+              : "forgot the session of a subscriber that was away, and its messages with it",
+            "mosquitto: max_queued_messages 0 with max_queued_bytes as memory allows, persistence true, and no short persistent_client_expiration; EMQX: mqtt.max_mqueue_len = infinity and a session expiry of hours",
+          ),
+    );
+    return findings;
+  } finally {
+    await endSession(settings, clientId);
+  }
+}
+
+/** Publishes all; null, or why one was refused. */
+async function publish(
+  settings: QueueCheckSettings,
+  topic: string,
+): Promise<string | null> {
+  const client = await open(settings, `twinstream-check-${randomUUID()}`, true);
+  const filler = ".".repeat(PAYLOAD_BYTES);
+  let next = 0;
+  const worker = async (): Promise<void> => {
+    while (next < settings.messages) {
+      const payload = `${next++} ${filler}`.slice(0, PAYLOAD_BYTES);
+      await client.publishAsync(topic, payload, { qos: 1 });
+    }
+  };
+  try {
+    await inTime(
+      Promise.all(Array.from({ length: IN_FLIGHT }, worker)),
+      settings.stageMs,
+    );
+    return null;
+  } catch (error) {
+    next = settings.messages;
+    return reasonOf(error);
+  } finally {
+    await disconnectMqtt(client);
+  }
+}
+
+/** Comes back as the subscriber and counts different messages until all are there or none comes any more. */
+async function collect(
+  settings: QueueCheckSettings,
+  clientId: string,
+  messages: number,
+): Promise<{ sessionPresent: boolean; count: number }> {
+  const seen = new Set<string>();
+  let sessionPresent = false;
+  let progressed = (): void => undefined;
+  const client = await open(settings, clientId, false, (fresh) => {
+    fresh.on("connect", (connack) => {
+      sessionPresent = connack.sessionPresent;
+    });
+    fresh.on("message", (_topic, payload) => {
+      seen.add(payload.toString().split(" ", 1)[0] ?? "");
+      progressed();
+    });
+  });
+  try {
+    await new Promise<void>((resolve) => {
+      const deadline = setTimeout(resolve, settings.stageMs);
+      let quiet = setTimeout(resolve, QUIET_MS);
+      progressed = () => {
+        clearTimeout(quiet);
+        if (seen.size < messages) {
+          quiet = setTimeout(resolve, QUIET_MS);
+          return;
+        }
+        clearTimeout(deadline);
+        resolve();
+      };
+      if (seen.size > 0) progressed();
+    });
+  } finally {
+    await disconnectMqtt(client);
+  }
+  return { sessionPresent, count: seen.size };
+}
+
+/** A clean session of the same client id takes the place of the other and ends with its connection, in every version. */
+async function endSession(
+  settings: QueueCheckSettings,
+  clientId: string,
+): Promise<void> {
+  await disconnectMqtt(await open(settings, clientId, true));
+}
+
+/** Connects, or says why not. `listen` is called before anything can arrive. */
+async function open(
+  settings: QueueCheckSettings,
+  clientId: string,
+  clean: boolean,
+  listen: (client: MqttClient) => void = () => undefined,
+): Promise<MqttClient> {
+  let failed: (detail: string) => void = () => undefined;
+  const client = connectMqtt(
+    {
+      url: settings.url,
+      clientId,
+      role: "check",
+      observer: {
+        emit(event) {
+          if (event.type === "mqtt_connection" && !event.connected)
+            failed(event.detail);
+        },
+      },
+    },
+    clean
+      ? { clean }
+      : { clean, properties: { sessionExpiryInterval: SESSION_SECONDS } },
+  );
+  listen(client);
+  let version = client.options.protocolVersion;
+  const connected = new Promise<void>((resolve, reject) => {
+    client.once("connect", () => resolve());
+    failed = (detail) => {
+      // Going on with MQTT 3.1.1 is no failure.
+      if (client.options.protocolVersion === version)
+        reject(unreachable(detail));
+      version = client.options.protocolVersion;
+    };
+  });
+  try {
+    await inTime(connected, settings.stageMs);
+    return client;
+  } catch (error) {
+    await disconnectMqtt(client);
+    throw error;
+  }
+}
+
+async function inTime<T>(work: Promise<T>, ms: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(
+      () => reject(unreachable(`no answer within ${ms} ms`)),
+      ms,
+    );
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

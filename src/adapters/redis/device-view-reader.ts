@@ -1,0 +1,98 @@
+/** The view in Redis, as the gateway reads it: over a connection of its own, which fails fast when Redis is away. */
+import { historyKey, lastStateKey, onlineKey } from "../../domain/names.js";
+import type { AcceptedCommand, DeviceViewReader } from "../../ports.js";
+import { connect } from "./connect.js";
+
+/** A person waits for the answer. */
+const SILENCE_MS = 1_000;
+const ACCEPTED_COMMAND_SECONDS = 3600;
+
+/** Nobody outside reads this key. */
+const acceptedCommandKey = (address: string, cmdId: string): string =>
+  `twinstream:command:${address}:${cmdId}`;
+
+/** Returns at once and connects in the background; see `connect` for what its calls throw. */
+export function createDeviceViewReader(options: {
+  readonly url: string;
+}): DeviceViewReader {
+  const link = connect({
+    url: options.url,
+    name: "twinstream-view-reader",
+    silenceMs: SILENCE_MS,
+  });
+
+  return {
+    last: (address) =>
+      link.run(async (redis) => {
+        const [payload, timestamp] = await redis.hmget(
+          lastStateKey(address),
+          "payload",
+          "timestamp",
+        );
+        return payload == null || timestamp == null
+          ? null
+          : { payload, timestamp: Number(timestamp) };
+      }),
+
+    history: (address, fromS, toS, offset, limit) =>
+      link.run((redis) =>
+        redis.zrangebyscore(
+          historyKey(address),
+          fromS,
+          toS,
+          "LIMIT",
+          offset,
+          limit,
+        ),
+      ),
+
+    online: (tenant, sinceS) =>
+      link.run(async (redis) => {
+        const key = onlineKey(tenant);
+        const [exists, flat] = await Promise.all([
+          redis.exists(key),
+          redis.zrangebyscore(key, sinceS, "+inf", "WITHSCORES"),
+        ]);
+        if (exists === 0) return null;
+        const devices: { deviceId: string; seenS: number }[] = [];
+        for (let i = 0; i + 1 < flat.length; i += 2)
+          devices.push({
+            deviceId: flat[i] as string,
+            seenS: Number(flat[i + 1]),
+          });
+        return devices;
+      }),
+
+    seen: (tenant, deviceIds) =>
+      link.run(async (redis) => {
+        const key = onlineKey(tenant);
+        const [exists, scores] = await Promise.all([
+          redis.exists(key),
+          // ZMSCORE of nothing is an error.
+          deviceIds.length === 0 ? [] : redis.zmscore(key, ...deviceIds),
+        ]);
+        if (exists === 0) return null;
+        return scores.map((score) => (score === null ? null : Number(score)));
+      }),
+
+    rememberCommand: (address, command) =>
+      link.run(async (redis) => {
+        await redis.set(
+          acceptedCommandKey(address, command.cmdId),
+          JSON.stringify(command),
+          "EX",
+          ACCEPTED_COMMAND_SECONDS,
+        );
+      }),
+
+    acceptedCommand: (address, cmdId) =>
+      link.run(async (redis) => {
+        const text = await redis.get(acceptedCommandKey(address, cmdId));
+        // Written by `rememberCommand` alone.
+        return text === null ? null : (JSON.parse(text) as AcceptedCommand);
+      }),
+
+    ping: () => link.run(async (redis) => void (await redis.ping())),
+    close: link.close,
+  };
+}

@@ -1,0 +1,119 @@
+/** Dead letters as rows of `ingest_errors`, within a flush. The same letter again (a replay) changes nothing. */
+import type { DeadLetter } from "../../domain/message.js";
+import type { Row } from "../../domain/device.js";
+import type { DeadLetterReason } from "../../errors.js";
+import type { RefusedRow } from "../../ports.js";
+import { type Session, storable } from "./connect.js";
+import type { Conflict } from "./staging.js";
+import { toIso } from "../../domain/time.js";
+
+/** A dead letter's payload is kept up to here; the row says how long it was. */
+export const PAYLOAD_BYTES = 64 * 1024;
+/** Payloads that one statement carries at most (they travel as hex, twice as long). */
+const STATEMENT_BYTES = 4 * 1024 * 1024;
+const STATEMENT_ROWS = 1_000;
+const DETAIL_UNITS = 2_000;
+
+/** An offset belongs to one log: a letter of another cluster at the same place is replaced. */
+const INSERT = `
+  INSERT INTO ingest_errors AS e (tenant_id, device_id, topic, payload, payload_size, truncated, reason, detail, attempts,
+                                  log_topic, log_partition, log_offset, item, cluster_id)
+  SELECT l.*, $14 FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::int[], $6::boolean[], $7::text[],
+                              $8::text[], $9::int[], $10::text[], $11::int[], $12::bigint[], $13::int[]) AS l
+  ON CONFLICT (log_topic, log_partition, log_offset, item) DO UPDATE
+  SET tenant_id = excluded.tenant_id, device_id = excluded.device_id, topic = excluded.topic, payload = excluded.payload,
+      payload_size = excluded.payload_size, truncated = excluded.truncated, reason = excluded.reason,
+      detail = excluded.detail, attempts = excluded.attempts, cluster_id = excluded.cluster_id, ts = now()
+  WHERE e.cluster_id IS DISTINCT FROM excluded.cluster_id`;
+
+export async function storeDeadLetters(
+  session: Session,
+  letters: readonly DeadLetter[],
+  clusterId: string,
+): Promise<void> {
+  for (const some of portions(uniqueByPlace(letters)))
+    await session.run(INSERT, [
+      some.map((l) => (l.tenant === null ? null : storable(l.tenant))),
+      some.map((l) => (l.deviceId === null ? null : storable(l.deviceId))),
+      some.map((l) => storable(l.topic)),
+      some.map((l) => l.payload.subarray(0, PAYLOAD_BYTES)),
+      some.map((l) => l.payload.length),
+      some.map((l) => l.payload.length > PAYLOAD_BYTES),
+      some.map((l) => l.reason),
+      some.map((l) => storable(l.detail.slice(0, DETAIL_UNITS))),
+      some.map((l) => l.attempts),
+      some.map((l) => l.source.topic),
+      some.map((l) => l.source.partition),
+      some.map((l) => l.source.offset),
+      some.map((l) => l.item),
+      clusterId,
+    ]);
+}
+
+/** One statement cannot meet the same key twice; the first letter of a place is the one that counts. */
+function uniqueByPlace(letters: readonly DeadLetter[]): DeadLetter[] {
+  const places = new Map<string, DeadLetter>();
+  for (const letter of letters) {
+    const { topic, partition, offset } = letter.source;
+    const place = `${topic}/${partition}/${offset}/${letter.item}`;
+    if (!places.has(place)) places.set(place, letter);
+  }
+  return [...places.values()];
+}
+
+function* portions(letters: readonly DeadLetter[]): Generator<DeadLetter[]> {
+  let some: DeadLetter[] = [];
+  let bytes = 0;
+  for (const letter of letters) {
+    some.push(letter);
+    bytes += Math.min(letter.payload.length, PAYLOAD_BYTES);
+    if (some.length >= STATEMENT_ROWS || bytes >= STATEMENT_BYTES) {
+      yield some;
+      some = [];
+      bytes = 0;
+    }
+  }
+  if (some.length > 0) yield some;
+}
+
+export function letterOfConflict({ row, value, text }: Conflict): DeadLetter {
+  return letterOfRow(
+    row,
+    "conflict",
+    `${nameOf(row)} holds ${JSON.stringify(text ?? value)} already; ${JSON.stringify(row.text ?? row.value)} came later`,
+  );
+}
+
+export function letterOfRefused({ row, detail }: RefusedRow): DeadLetter {
+  return letterOfRow(row, "row_refused", `${nameOf(row)}: ${detail}`);
+}
+
+/** Its payload is the reading alone: a message may hold a thousand, and its bytes are on the log. */
+function letterOfRow(
+  row: Row,
+  reason: DeadLetterReason,
+  detail: string,
+): DeadLetter {
+  const { device } = row.sensor;
+  const reading = {
+    name: row.sensor.name,
+    t: row.sensor.type,
+    v: row.text ?? row.value,
+    ts: toIso(row.timeUs),
+  };
+  return {
+    source: row.source,
+    reason,
+    detail,
+    tenant: device.tenant,
+    deviceId: device.deviceId,
+    topic: row.source.topic,
+    payload: Buffer.from(JSON.stringify(reading)),
+    item: row.item,
+    attempts: 1,
+  };
+}
+
+function nameOf(row: Row): string {
+  return `${row.sensor.name} of ${row.sensor.device.address} at ${toIso(row.timeUs)}`;
+}

@@ -1,0 +1,126 @@
+/**
+ * Ids for devices and sensors seen for the first time, in a transaction of its own that is committed before the flush whose
+ * rows refer to them. What is there already is read, not inserted, so that no ids are used up by replays.
+ */
+import type { DeviceRef, Sensor } from "../../domain/device.js";
+import { type Database, type Session, storable } from "./connect.js";
+
+const DEVICES = `
+  WITH given AS (
+    SELECT * FROM unnest($2::text[], $3::text[], $4::text[]) AS g (tenant_id, equip_uuid, site)
+  ), made AS (
+    INSERT INTO equipments (tenant_id, equip_uuid, site, topics, log_partition)
+    SELECT g.tenant_id, g.equip_uuid, g.site,
+           CASE WHEN g.tenant_id = 'default' AND g.site IS NULL THEN 'flat' ELSE 'tenant' END, $1
+    FROM given g
+    WHERE NOT EXISTS (SELECT FROM equipments e WHERE e.tenant_id = g.tenant_id AND e.equip_uuid = g.equip_uuid)
+    ORDER BY 1, 2
+    ON CONFLICT (tenant_id, equip_uuid) DO UPDATE SET log_partition = excluded.log_partition
+    RETURNING id, tenant_id, equip_uuid
+  )
+  SELECT id, tenant_id, equip_uuid FROM made
+  UNION ALL
+  SELECT e.id, e.tenant_id, e.equip_uuid FROM given g JOIN equipments e USING (tenant_id, equip_uuid)`;
+
+const SENSORS = `
+  WITH given AS (
+    SELECT * FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
+      AS g (equipment_id, tenant_id, sensor_uuid, type_class, sensor_tipo, unit)
+  ), made AS (
+    INSERT INTO sensors (equipment_id, tenant_id, sensor_uuid, type_class, sensor_tipo, unit)
+    SELECT * FROM given g
+    WHERE NOT EXISTS (
+      SELECT FROM sensors s
+      WHERE s.equipment_id = g.equipment_id AND s.type_class = g.type_class AND s.sensor_uuid = g.sensor_uuid)
+    ORDER BY 1, 4, 3
+    ON CONFLICT (equipment_id, type_class, sensor_uuid) DO UPDATE SET tenant_id = excluded.tenant_id
+    RETURNING id, equipment_id, sensor_uuid, type_class
+  )
+  SELECT id, equipment_id, sensor_uuid, type_class FROM made
+  UNION ALL
+  SELECT s.id, s.equipment_id, s.sensor_uuid, s.type_class
+  FROM given g JOIN sensors s USING (equipment_id, type_class, sensor_uuid)`;
+
+/** Fills in the ids of all refs and sensors given that have none. */
+export async function register(
+  database: Database,
+  partition: number,
+  devices: readonly DeviceRef[],
+  sensors: readonly Sensor[],
+): Promise<void> {
+  const newDevices = new Set(devices.filter((ref) => ref.equipmentId === 0));
+  for (const { device } of sensors)
+    if (device.equipmentId === 0) newDevices.add(device);
+  const newSensors = sensors.filter((sensor) => sensor.id === 0);
+  if (newDevices.size === 0 && newSensors.length === 0) return;
+  await database.transaction(
+    "register devices and sensors",
+    async (session) => {
+      if (newDevices.size > 0)
+        await registerDevices(session, partition, [...newDevices]);
+      if (newSensors.length > 0) await registerSensors(session, newSensors);
+    },
+  );
+}
+
+async function registerDevices(
+  session: Session,
+  partition: number,
+  devices: readonly DeviceRef[],
+): Promise<void> {
+  const unique = [
+    ...new Map(devices.map((ref) => [ref.address, ref])).values(),
+  ];
+  const rows = await session.rows<{
+    id: number;
+    tenant_id: string;
+    equip_uuid: string;
+  }>(DEVICES, [
+    partition,
+    unique.map((ref) => ref.tenant),
+    unique.map((ref) => ref.deviceId),
+    unique.map((ref) => ref.site),
+  ]);
+  const key = (tenant: string, deviceId: string) =>
+    JSON.stringify([tenant, deviceId]);
+  const ids = new Map(
+    rows.map((row) => [key(row.tenant_id, row.equip_uuid), row.id]),
+  );
+  for (const ref of devices)
+    ref.equipmentId = ids.get(key(ref.tenant, ref.deviceId))!;
+}
+
+async function registerSensors(
+  session: Session,
+  sensors: readonly Sensor[],
+): Promise<void> {
+  const key = (equipmentId: number, typeClass: string, name: string) =>
+    `${equipmentId}/${typeClass}/${name}`;
+  const keyOf = (sensor: Sensor) =>
+    key(sensor.device.equipmentId, sensor.typeClass, sensor.name);
+  const unique = [
+    ...new Map(sensors.map((sensor) => [keyOf(sensor), sensor])).values(),
+  ];
+  const rows = await session.rows<{
+    id: number;
+    equipment_id: number;
+    sensor_uuid: string;
+    type_class: string;
+  }>(SENSORS, [
+    unique.map((sensor) => sensor.device.equipmentId),
+    unique.map((sensor) => sensor.device.tenant),
+    unique.map((sensor) => sensor.name),
+    unique.map((sensor) => sensor.typeClass),
+    unique.map((sensor) => storable(sensor.type)),
+    unique.map((sensor) =>
+      sensor.unit === null ? null : storable(sensor.unit),
+    ),
+  ]);
+  const ids = new Map(
+    rows.map((row) => [
+      key(row.equipment_id, row.type_class, row.sensor_uuid),
+      row.id,
+    ]),
+  );
+  for (const sensor of sensors) sensor.id = ids.get(keyOf(sensor))!;
+}

@@ -1,0 +1,74 @@
+/** What the database remembers of devices whose actors wake: one statement for all of them. */
+import type { DeviceRef, Sensor } from "../../domain/device.js";
+import type { TypeClass } from "../../domain/message.js";
+import type { StoredDevice } from "../../ports.js";
+import type { Session } from "./connect.js";
+import { microsecondsOf } from "./times.js";
+
+/** A row for each sensor, or one without where a device has none. */
+const WAKE = `
+  SELECT g.place, e.id, ${microsecondsOf("e.last_seen")} AS seen_us, e.online,
+         ${microsecondsOf("e.quarantined_until")} / 1000 AS until_ms, e.untimed,
+         s.id AS sensor_id, s.sensor_uuid, s.type_class, s.sensor_tipo, s.unit
+  FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS g (tenant_id, equip_uuid, place)
+  JOIN equipments e USING (tenant_id, equip_uuid)
+  LEFT JOIN sensors s ON s.equipment_id = e.id`;
+
+interface WakeRow {
+  place: string;
+  id: number;
+  seen_us: string | null;
+  online: boolean;
+  until_ms: string | null;
+  untimed: string[];
+  sensor_id: number | null;
+  sensor_uuid: string;
+  type_class: TypeClass;
+  sensor_tipo: string;
+  unit: string | null;
+}
+
+/** By address. Fills in the refs' equipment ids; the last state is not kept here, see newest.ts. */
+export async function wake(
+  session: Session,
+  devices: readonly DeviceRef[],
+): Promise<Map<string, StoredDevice>> {
+  const rows = await session.rows<WakeRow>(WAKE, [
+    devices.map((ref) => ref.tenant),
+    devices.map((ref) => ref.deviceId),
+  ]);
+  const woken = new Map<string, StoredDevice>();
+  const sensorsOf = new Map<string, Map<TypeClass, Map<string, Sensor>>>();
+  for (const row of rows) {
+    const device = devices[Number(row.place) - 1]!;
+    let sensors = sensorsOf.get(device.address);
+    if (sensors === undefined) {
+      sensors = new Map();
+      sensorsOf.set(device.address, sensors);
+      device.equipmentId = row.id;
+      woken.set(device.address, {
+        state: {
+          device,
+          sensors,
+          last: null,
+          untimed: row.untimed,
+          quarantinedUntilMs: row.until_ms === null ? 0 : Number(row.until_ms),
+        },
+        lastSeenUs: row.seen_us === null ? 0 : Number(row.seen_us),
+        online: row.online,
+      });
+    }
+    if (row.sensor_id === null) continue;
+    let named = sensors.get(row.type_class);
+    if (named === undefined) sensors.set(row.type_class, (named = new Map()));
+    named.set(row.sensor_uuid, {
+      device,
+      name: row.sensor_uuid,
+      typeClass: row.type_class,
+      type: row.sensor_tipo,
+      unit: row.unit,
+      id: row.sensor_id,
+    });
+  }
+  return woken;
+}

@@ -1,0 +1,27 @@
+/** The adapters there are. A new vendor is one file beside this one, its test, and one line here. */
+import { type Fault, fault, shown } from "../fault.js";
+import type { Adapter, JsonObject } from "./adapter.js";
+import { parsecV1 } from "./parsec-v1.js";
+import { plain } from "./plain.js";
+import { v1 } from "./v1.js";
+
+const VENDORS: ReadonlyMap<unknown, Adapter> = named(
+  parsecV1, //
+);
+
+/** The adapter that a payload's `schema` field names; `plain` for a payload without one. */
+export function adapterFor(payload: JsonObject): Adapter | Fault {
+  const { schema } = payload;
+  if (schema === v1.name) return v1;
+  // Some vendors write their keys in capitals; a SCHEMA that names no adapter is an ordinary point.
+  if (schema === undefined) return VENDORS.get(payload["SCHEMA"]) ?? plain;
+  return (
+    VENDORS.get(schema) ??
+    fault("unknown_schema", `schema: no adapter for ${shown(schema)}`)
+  );
+}
+
+// A map, not an object: `schema` is the device's word and may be "constructor" or "__proto__".
+function named(...adapters: readonly Adapter[]): Map<unknown, Adapter> {
+  return new Map(adapters.map((adapter) => [adapter.name, adapter]));
+}

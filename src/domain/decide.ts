@@ -1,0 +1,394 @@
+/**
+ * What a batch of messages does to a device: `applyMessages(state, messages, now) → { state, effects }`, pure. Replaying
+ * messages gives the same effects again; the stores make the repetition harmless.
+ */
+import type { DeadLetterReason } from "../errors.js";
+import type {
+  DeviceRef,
+  DeviceState,
+  Effects,
+  HistoryEntry,
+  LastState,
+  Outcome,
+  Row,
+  Sensor,
+  StoreChange,
+  ViewChange,
+} from "./device.js";
+import { fullMessage } from "./envelope.js";
+import type {
+  AckMessage,
+  BulkMessage,
+  CommandRequest,
+  DataMessage,
+  DeadLetter,
+  EventMessage,
+  Message,
+  Point,
+  TypeClass,
+} from "./message.js";
+import { deviceTopic } from "./names.js";
+import { toSeconds } from "./time.js";
+
+export interface DeviceRules {
+  /** Messages whose time is older than this before now are left out of the history, microseconds. */
+  readonly historyUs: number;
+  readonly tenantPrefix: string;
+}
+export type ApplyMessages = (
+  state: DeviceState,
+  messages: readonly Message[],
+  nowMs: number,
+) => { state: DeviceState; effects: Effects };
+
+/** Messages without a time of their own that a device is remembered by, to know a redelivered one (contracts, 1.2). */
+const UNTIMED_KEPT = 16;
+
+export function newDevice(
+  message: Pick<Message, "address" | "tenant" | "deviceId" | "site">,
+): DeviceState {
+  const { address, tenant, deviceId, site } = message;
+  return {
+    device: { address, tenant, deviceId, site, equipmentId: 0 },
+    sensors: new Map(),
+    last: null,
+    untimed: [],
+    quarantinedUntilMs: 0,
+  };
+}
+
+/** Later by min(reading's time, arrival), then by place in the log. */
+export function isLater(
+  a: Pick<LastState, "orderUs" | "offset">,
+  b: Pick<LastState, "orderUs" | "offset"> | null,
+): boolean {
+  if (b === null) return true;
+  return (
+    a.orderUs > b.orderUs || (a.orderUs === b.orderUs && a.offset > b.offset)
+  );
+}
+
+/** The reducer under these rules. */
+export function deviceReducer(rules: DeviceRules): ApplyMessages {
+  return (state, messages, nowMs) => {
+    const { device } = state;
+    const draft = draftOf(state);
+    const historyFromUs = nowMs * 1000 - rules.historyUs;
+    for (const message of messages) {
+      switch (message.kind) {
+        case "data":
+          draft.seenUs = Math.max(draft.seenUs, message.arrivalUs);
+          applyData(draft, message, historyFromUs, rules);
+          break;
+        case "hello":
+          draft.seenUs = Math.max(draft.seenUs, message.arrivalUs);
+          draft.hello++;
+          break;
+        case "state":
+          draft.online = message.online;
+          if (message.online)
+            draft.seenUs = Math.max(draft.seenUs, message.arrivalUs);
+          draft.noted++;
+          break;
+        case "event":
+          draft.seenUs = Math.max(draft.seenUs, message.arrivalUs);
+          draft.events.push(message);
+          break;
+        case "ack":
+          draft.seenUs = Math.max(draft.seenUs, message.arrivalUs);
+          draft.acks.push(message);
+          break;
+        case "bulk":
+          draft.seenUs = Math.max(draft.seenUs, message.seenUs);
+          show(
+            draft,
+            message,
+            Math.min(message.timeUs, message.seenUs),
+            historyFromUs,
+          );
+          draft.noted++;
+          break;
+        case "command":
+          draft.commands.push(message.command);
+          break;
+        case "release":
+          draft.quarantinedUntilMs = 0;
+          draft.noted++;
+          break;
+        default:
+          message satisfies never;
+      }
+    }
+    return { state: stateOf(state, draft), effects: effectsOf(device, draft) };
+  };
+}
+
+interface Draft {
+  sensors: ReadonlyMap<TypeClass, ReadonlyMap<string, Sensor>>;
+  readonly device: DeviceRef;
+  last: LastState | null;
+  movedLast: boolean;
+  untimed: readonly string[];
+  untimedChanged: boolean;
+  quarantinedUntilMs: number | null;
+  online: boolean | null;
+  seenUs: number;
+  hello: number;
+  noted: number;
+  data: number;
+  points: number;
+  duplicates: number;
+  readonly history: HistoryEntry[];
+  readonly publish: string[];
+  readonly rows: Row[];
+  readonly acks: AckMessage[];
+  readonly commands: CommandRequest[];
+  readonly events: EventMessage[];
+  readonly deadLetters: DeadLetter[];
+}
+
+function draftOf(state: DeviceState): Draft {
+  return {
+    sensors: state.sensors,
+    device: state.device,
+    last: state.last,
+    movedLast: false,
+    untimed: state.untimed,
+    untimedChanged: false,
+    quarantinedUntilMs: null,
+    online: null,
+    seenUs: 0,
+    hello: 0,
+    noted: 0,
+    data: 0,
+    points: 0,
+    duplicates: 0,
+    history: [],
+    publish: [],
+    rows: [],
+    acks: [],
+    commands: [],
+    events: [],
+    deadLetters: [],
+  };
+}
+
+function applyData(
+  draft: Draft,
+  message: DataMessage,
+  historyFromUs: number,
+  rules: DeviceRules,
+): void {
+  draft.data++;
+  if (message.untimedId !== null) {
+    if (message.redelivered && draft.untimed.includes(message.untimedId)) {
+      draft.duplicates++;
+      return;
+    }
+    draft.untimed = [...draft.untimed, message.untimedId].slice(-UNTIMED_KEPT);
+    draft.untimedChanged = true;
+  }
+  const { timeUs, source } = message;
+  show(draft, message, Math.min(timeUs, message.arrivalUs), historyFromUs);
+  for (const point of message.points) {
+    draft.rows.push({
+      sensor: sensorOf(draft, point),
+      timeUs,
+      value: point.value,
+      text: point.text,
+      source,
+      item: point.item,
+    });
+  }
+  draft.points += message.points.length;
+  for (const point of message.conflicts) {
+    draft.deadLetters.push(
+      deadLetterOf(message, rules.tenantPrefix, {
+        reason: "conflict",
+        detail: `points[${point.item}].name: ${JSON.stringify(point.name)} stands earlier in the same message; the first counts`,
+        item: point.item,
+        attempts: 1,
+      }),
+    );
+  }
+}
+
+/** What Redis shows of a message: an update, a place in the history, the last state if it is the newest. */
+function show(
+  draft: Draft,
+  message: DataMessage | BulkMessage,
+  orderUs: number,
+  historyFromUs: number,
+): void {
+  const { timeUs, source, payload } = message;
+  const full = fullMessage(message);
+  draft.publish.push(full);
+  if (timeUs >= historyFromUs)
+    draft.history.push({ score: toSeconds(timeUs), member: full });
+  const candidate: LastState = {
+    orderUs,
+    offset: source.offset,
+    timeUs,
+    payload,
+  };
+  if (isLater(candidate, draft.last)) {
+    draft.last = candidate;
+    draft.movedLast = true;
+  }
+}
+
+function sensorOf(draft: Draft, point: Point): Sensor {
+  const known = draft.sensors.get(point.typeClass)?.get(point.name);
+  if (known !== undefined) return known;
+  const sensor: Sensor = {
+    device: draft.device,
+    name: point.name,
+    typeClass: point.typeClass,
+    type: point.type,
+    unit: point.unit,
+    id: 0,
+  };
+  const ofClass = new Map(draft.sensors.get(point.typeClass));
+  ofClass.set(point.name, sensor);
+  draft.sensors = new Map(draft.sensors).set(point.typeClass, ofClass);
+  return sensor;
+}
+
+function stateOf(before: DeviceState, draft: Draft): DeviceState {
+  return {
+    device: before.device,
+    sensors: draft.sensors,
+    last: draft.last,
+    untimed: draft.untimed,
+    quarantinedUntilMs: draft.quarantinedUntilMs ?? before.quarantinedUntilMs,
+  };
+}
+
+function effectsOf(device: DeviceRef, draft: Draft): Effects {
+  const view: ViewChange = {
+    device,
+    history: draft.history,
+    publish: draft.publish,
+    last: draft.movedLast ? draft.last : null,
+    seenUs: draft.seenUs,
+  };
+  const store: StoreChange = {
+    device,
+    rows: draft.rows,
+    acks: draft.acks,
+    commands: draft.commands,
+    events: draft.events,
+    deadLetters: draft.deadLetters,
+    seenUs: draft.seenUs,
+    online: draft.online,
+    untimed: draft.untimedChanged ? draft.untimed : null,
+    quarantinedUntilMs: draft.quarantinedUntilMs,
+  };
+  const outcome: Outcome = {
+    data: draft.data,
+    hello: draft.hello,
+    ack: draft.acks.length,
+    event: draft.events.length,
+    noted: draft.noted + draft.commands.length,
+    points: draft.points,
+    duplicates: draft.duplicates,
+  };
+  return { view, store, outcome };
+}
+
+/** Effects of one device's messages that were applied one after the other, as if they had been one batch. */
+export function joinEffects(device: DeviceRef, parts: Effects[]): Effects {
+  const [only] = parts;
+  if (parts.length === 1 && only !== undefined) return only;
+  const views = parts.map((part) => part.view);
+  const stores = parts.map((part) => part.store);
+  const sum = (of: (outcome: Outcome) => number): number =>
+    parts.reduce((total, part) => total + of(part.outcome), 0);
+  const latest = <T>(values: (T | null)[]): T | null =>
+    values.findLast((value) => value !== null) ?? null;
+  const seenUs = stores.reduce((most, s) => Math.max(most, s.seenUs), 0);
+  return {
+    view: {
+      device,
+      history: views.flatMap((view) => view.history),
+      publish: views.flatMap((view) => view.publish),
+      last: latest(views.map((view) => view.last)),
+      seenUs,
+    },
+    store: {
+      device,
+      rows: stores.flatMap((store) => store.rows),
+      acks: stores.flatMap((store) => store.acks),
+      commands: stores.flatMap((store) => store.commands),
+      events: stores.flatMap((store) => store.events),
+      deadLetters: stores.flatMap((store) => store.deadLetters),
+      seenUs,
+      online: latest(stores.map((store) => store.online)),
+      untimed: latest(stores.map((store) => store.untimed)),
+      quarantinedUntilMs: latest(
+        stores.map((store) => store.quarantinedUntilMs),
+      ),
+    },
+    outcome: {
+      data: sum((o) => o.data),
+      hello: sum((o) => o.hello),
+      ack: sum((o) => o.ack),
+      event: sum((o) => o.event),
+      noted: sum((o) => o.noted),
+      points: sum((o) => o.points),
+      duplicates: sum((o) => o.duplicates),
+    },
+  };
+}
+
+/** Effects that hold only what is given: dead letters, a quarantine. */
+export function effectsWith(
+  device: DeviceRef,
+  only: { deadLetters?: DeadLetter[]; quarantinedUntilMs?: number },
+): Effects {
+  const draft = draftOf({
+    device,
+    sensors: new Map(),
+    last: null,
+    untimed: [],
+    quarantinedUntilMs: 0,
+  });
+  draft.deadLetters.push(...(only.deadLetters ?? []));
+  draft.quarantinedUntilMs = only.quarantinedUntilMs ?? null;
+  return effectsOf(device, draft);
+}
+
+/** A message kept with its reason, under the topic that its device used. */
+export function deadLetterOf(
+  message: Message,
+  tenantPrefix: string,
+  why: {
+    reason: DeadLetterReason;
+    detail: string;
+    item: number;
+    attempts: number;
+  },
+): DeadLetter {
+  return {
+    source: message.source,
+    reason: why.reason,
+    detail: why.detail,
+    tenant: message.tenant,
+    deviceId: message.deviceId,
+    topic: topicOf(message, tenantPrefix),
+    payload:
+      "payload" in message
+        ? Buffer.from(message.payload)
+        : (message.source.value ?? Buffer.alloc(0)),
+    item: why.item,
+    attempts: why.attempts,
+  };
+}
+
+/** The MQTT topic that the device used; the log's for what comes from no device. */
+function topicOf(message: Message, tenantPrefix: string): string {
+  const { kind, source } = message;
+  if (kind === "command" || kind === "release" || kind === "bulk")
+    return source.topic;
+  return deviceTopic(message, kind, tenantPrefix) ?? source.topic;
+}

@@ -1,0 +1,249 @@
+/** Devices: who is online, the last state, the history. */
+import type { FastifyPluginAsyncTypebox } from "@fastify/type-provider-typebox";
+import { Type } from "typebox";
+import { address, isSegment } from "../../domain/names.js";
+import { parseTime, toIso, toSeconds } from "../../domain/time.js";
+import type { DeviceRecord } from "../../ports.js";
+import { type GatewayDeps, tenantOf } from "../deps.js";
+import {
+  type HistoryPlace,
+  readCursor,
+  readHistory,
+  writeCursor,
+} from "../history-page.js";
+import { latestOf, onlineSinceUs, presenceOf, toUs } from "../presence.js";
+import { refusal } from "../problems.js";
+import { cursor, DeviceParams, limit } from "../schemas.js";
+
+const DEVICES_A_PAGE = { usual: 1000, most: 5000 };
+const MESSAGES_A_PAGE = { usual: 1000, most: 5000 };
+/** The end of the year 9999, seconds: no reading is later. */
+const LATEST_S = 253_402_300_799;
+
+const ListQuery = Type.Object({
+  all: Type.Optional(
+    Type.Boolean({ description: "every known device, not only those online" }),
+  ),
+  limit: limit(1, DEVICES_A_PAGE.most, DEVICES_A_PAGE.usual),
+  cursor,
+});
+const moment = (description: string) =>
+  Type.Optional(Type.String({ minLength: 1, maxLength: 64, description }));
+const HistoryQuery = Type.Object({
+  from: moment("ISO 8601, Unix seconds or milliseconds"),
+  to: moment("as `from`; the message of that very time is in"),
+  limit: limit(1, MESSAGES_A_PAGE.most, MESSAGES_A_PAGE.usual),
+  cursor,
+});
+
+interface ListedDevice {
+  readonly device_id: string;
+  readonly tenant: string;
+  readonly online: boolean;
+  readonly last_seen: string | null;
+  readonly cause: string | null;
+}
+
+export function deviceRoutes(deps: GatewayDeps): FastifyPluginAsyncTypebox {
+  const { view, records, settings } = deps;
+
+  /** Devices online now, in the order of their ids. */
+  async function online(
+    tenant: string,
+    after: string | null,
+    count: number,
+  ): Promise<ListedDevice[]> {
+    const sinceUs = onlineSinceUs(deps);
+    const seen = await view.online(tenant, sinceUs / 1e6);
+    if (seen === null)
+      return (
+        await records.devices(tenant, {
+          onlineSinceUs: sinceUs,
+          after,
+          limit: count,
+        })
+      ).map((record) => listed(record, null));
+    return seen
+      .filter(({ deviceId }) => after === null || deviceId > after)
+      .toSorted((a, b) => (a.deviceId < b.deviceId ? -1 : 1))
+      .slice(0, count)
+      .map(({ deviceId, seenS }) => ({
+        device_id: deviceId,
+        tenant,
+        online: true,
+        last_seen: isoOf(toUs(seenS)),
+        cause: null,
+      }));
+  }
+
+  /** Every known device, in the order of their ids. */
+  async function all(
+    tenant: string,
+    after: string | null,
+    count: number,
+  ): Promise<ListedDevice[]> {
+    const page = await records.devices(tenant, {
+      onlineSinceUs: null,
+      after,
+      limit: count,
+    });
+    const seen =
+      page.length === 0
+        ? []
+        : await view.seen(
+            tenant,
+            page.map((record) => record.deviceId),
+          );
+    return page.map((record, i) =>
+      listed(record, seen === null ? null : { seenS: seen[i] ?? null }),
+    );
+  }
+
+  /** `seen` is what Redis says of it; null when Redis has no online set, and the database's word counts. */
+  function listed(
+    record: DeviceRecord,
+    seen: { seenS: number | null } | null,
+  ): ListedDevice {
+    const sinceUs = onlineSinceUs(deps);
+    const seenUs = toUs(seen?.seenS ?? null);
+    const isOnline =
+      seen === null
+        ? record.online && record.lastSeenUs >= sinceUs
+        : seenUs !== null && seenUs >= sinceUs;
+    return {
+      device_id: record.deviceId,
+      tenant: record.tenant,
+      online: isOnline,
+      last_seen: isoOf(latestOf(record.lastSeenUs, seenUs)),
+      cause: isOnline ? null : record.cause,
+    };
+  }
+
+  return async (app) => {
+    app.get(
+      "/devices",
+      { schema: { querystring: ListQuery } },
+      async (request) => {
+        const { query } = request;
+        const after = query.cursor ?? null;
+        if (after !== null && !isSegment(after)) throw badCursor();
+        const size = query.limit ?? DEVICES_A_PAGE.usual;
+        const list = query.all === true ? all : online;
+        const found = await list(tenantOf(request), after, size + 1);
+        const devices = found.slice(0, size);
+        return {
+          devices,
+          next:
+            found.length > size ? (devices.at(-1)?.device_id ?? null) : null,
+        };
+      },
+    );
+
+    app.get(
+      "/devices/:id",
+      { schema: { params: DeviceParams } },
+      async (request, reply) => {
+        const tenant = tenantOf(request);
+        const { id } = request.params;
+        const [presence, shown] = await Promise.all([
+          presenceOf(deps, tenant, id),
+          view.last(address(tenant, id)),
+        ]);
+        // A view that lost its data is not the last word: the newest rows are.
+        const stored = shown === null ? await records.newest(tenant, id) : null;
+        const last =
+          shown ??
+          (stored === null
+            ? null
+            : { payload: stored.payload, timestamp: toSeconds(stored.timeUs) });
+        if (last === null && !presence.known) throw unknown(id);
+        const head = JSON.stringify({
+          device_id: id,
+          tenant,
+          online: presence.online,
+          last_seen: isoOf(presence.lastSeenUs),
+          timestamp: last?.timestamp ?? null,
+        });
+        // The device's own text goes in as it is: parsed and written again, integers beyond 2^53 would change.
+        return reply
+          .type("application/json")
+          .send(`${head.slice(0, -1)},"payload":${last?.payload ?? "null"}}`);
+      },
+    );
+
+    app.get(
+      "/devices/:id/history",
+      { schema: { params: DeviceParams, querystring: HistoryQuery } },
+      async (request, reply) => {
+        const tenant = tenantOf(request);
+        const { id } = request.params;
+        const { query } = request;
+        const cutoffS = deps.clock() / 1000 - settings.historyHours * 3600;
+        const fromS = Math.max(
+          cutoffS,
+          momentOf("from", query.from) ?? cutoffS,
+        );
+        const toS = momentOf("to", query.to) ?? LATEST_S;
+        const page = await readHistory(
+          view,
+          address(tenant, id),
+          placeOf(query.cursor, fromS),
+          toS,
+          query.limit ?? MESSAGES_A_PAGE.usual,
+        );
+        if (page.messages.length === 0) await mustBeKnown(deps, tenant, id);
+        const next = page.next === null ? null : writeCursor(page.next);
+        return reply
+          .type("application/json")
+          .send(
+            `{"device_id":${JSON.stringify(id)},"messages":[${page.messages.join(",")}],"next":${JSON.stringify(next)}}`,
+          );
+      },
+    );
+  };
+}
+
+/** @throws DEVICE_UNKNOWN when neither Redis nor the database has seen it. */
+export async function mustBeKnown(
+  deps: GatewayDeps,
+  tenant: string,
+  deviceId: string,
+): Promise<void> {
+  const { known } = await presenceOf(deps, tenant, deviceId);
+  if (!known) throw unknown(deviceId);
+}
+
+const unknown = (deviceId: string) =>
+  refusal(
+    "DEVICE_UNKNOWN",
+    `no device ${deviceId} has been seen; GET /devices?all=1 lists those that have`,
+  );
+
+const badCursor = () =>
+  refusal("BAD_REQUEST", "the cursor is not one of this route", [
+    { path: "query.cursor", reason: "must be `next` of the page before" },
+  ]);
+
+/** Where to go on; never before what the history may show. */
+function placeOf(text: string | undefined, fromS: number): HistoryPlace {
+  if (text === undefined) return { fromS, skip: 0 };
+  const place = readCursor(text);
+  if (place === null) throw badCursor();
+  return place.fromS < fromS ? { fromS, skip: 0 } : place;
+}
+
+/** A time of a query in Unix seconds; null when not given. */
+function momentOf(name: string, text: string | undefined): number | null {
+  if (text === undefined) return null;
+  const us = parseTime(/^\d+(\.\d+)?$/.test(text) ? Number(text) : text);
+  if (!Number.isNaN(us)) return toSeconds(us);
+  throw refusal("BAD_REQUEST", `\`${name}\` is no time`, [
+    {
+      path: `query.${name}`,
+      reason: "must be ISO 8601, Unix seconds or milliseconds",
+    },
+  ]);
+}
+
+const isoOf = (us: number | null): string | null =>
+  us === null ? null : toIso(us);

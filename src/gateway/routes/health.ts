@@ -1,0 +1,21 @@
+/** Whether the gateway lives, whether what it stands on answers, and its metrics. */
+import type { FastifyPluginAsyncTypebox } from "@fastify/type-provider-typebox";
+import type { GatewayDeps } from "../deps.js";
+
+export function healthRoutes(deps: GatewayDeps): FastifyPluginAsyncTypebox {
+  const startedMs = deps.clock();
+  return async (app) => {
+    app.get("/health", async () => ({
+      status: "ok",
+      uptime_s: Math.round((deps.clock() - startedMs) / 1000),
+    }));
+    app.get("/health/detailed", async (_request, reply) => {
+      const found = await deps.health();
+      return reply.code(found.status === "ok" ? 200 : 503).send(found);
+    });
+    app.get("/metrics", async (_request, reply) => {
+      const { contentType, body } = await deps.metrics();
+      return reply.type(contentType).send(body);
+    });
+  };
+}

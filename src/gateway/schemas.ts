@@ -1,0 +1,26 @@
+/** Parts of requests that several routes take. */
+import { Type } from "typebox";
+
+export const DeviceParams = Type.Object({
+  id: Type.String({
+    pattern: "^[A-Za-z0-9._:-]{1,128}$",
+    description: "device id: 1 to 128 characters of [A-Za-z0-9._:-]",
+  }),
+});
+
+export const limit = (least: number, most: number, usual: number) =>
+  Type.Optional(
+    Type.Integer({
+      minimum: least,
+      maximum: most,
+      description: `entries a page at most; ${usual} when not given`,
+    }),
+  );
+
+export const cursor = Type.Optional(
+  Type.String({
+    minLength: 1,
+    maxLength: 128,
+    description: "`next` of the page before",
+  }),
+);

@@ -1,0 +1,53 @@
+/** The bridge: MQTT broker → log. */
+import { createLogWriter } from "../adapters/kafka/writer.js";
+import {
+  createPacketSource,
+  topicFilters,
+} from "../adapters/mqtt/packet-source.js";
+import { TOPIC } from "../domain/names.js";
+import { createBridge } from "../pipeline/bridge.js";
+import { logConnection } from "./kafka-log.js";
+import type { Role } from "./role.js";
+
+const STOP_MS = 10_000;
+
+export const bridge: Role = {
+  name: "bridge",
+  async start(base) {
+    const { config, observer, readiness, log } = base;
+    const writer = createLogWriter(logConnection(base, "bridge"));
+    base.onStop("log", writer.close);
+    if (config.MQTT_SHARE_GROUP !== undefined)
+      log.warn(
+        { group: config.MQTT_SHARE_GROUP },
+        "a shared subscription keeps the order of a device only where the broker hashes by topic (EMQX: hash_topic)",
+      );
+    const source = createPacketSource({
+      url: config.MQTT_URL,
+      clientId: config.BRIDGE_ID,
+      filters: topicFilters(
+        config.MQTT_TOPICS,
+        config.MQTT_TENANT_PREFIX,
+        config.MQTT_SHARE_GROUP,
+      ),
+      qos: config.MQTT_QOS as 0 | 1,
+      receiveMaximum: config.BRIDGE_WINDOW,
+      observer,
+      clock: Date.now,
+    });
+    const running = createBridge(
+      { source, log: writer, observer, clock: Date.now },
+      {
+        topic: TOPIC.data,
+        bridgeId: config.BRIDGE_ID,
+        prefix: config.MQTT_TENANT_PREFIX,
+        window: config.BRIDGE_WINDOW,
+        windowBytes: config.BRIDGE_WINDOW_BYTES,
+        lingerMs: config.BRIDGE_LINGER_MS,
+      },
+    );
+    base.onStop("bridge", () => running.stop(STOP_MS));
+    await running.start();
+    readiness.report({ part: "bridge", ok: true, reason: null });
+  },
+};

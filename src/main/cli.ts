@@ -1,0 +1,83 @@
+#!/usr/bin/env node
+/** The command line. Each command loads what it needs only when it runs. */
+import { Command } from "commander";
+import { reasonOf, TwinstreamError } from "../errors.js";
+import { checkCommand } from "./check.js";
+import { simulateCommand } from "./simulate.js";
+
+const program = new Command("twinstream")
+  .description(
+    "Actor-model stream processor for device fleets: MQTT in, Redis and TimescaleDB out, over Redpanda or any Kafka-protocol log.",
+  )
+  .version("0.1.0")
+  .showHelpAfterError()
+  .addHelpText(
+    "after",
+    `
+Settings come from the environment, and from a .env file in the working directory; deploy/.env.example lists all.
+
+A first look:
+  npm start                         everything on this machine, with a simulated fleet
+  twinstream check                  is everything there that the roles need?
+  twinstream simulate --help        devices that speak real MQTT, as many as you like
+
+Exit codes: 0 done, 1 failed, 2 bad arguments or settings.`,
+  );
+
+const role = (name: string, description: string, more: string): void => {
+  program
+    .command(name)
+    .description(description)
+    .addHelpText("after", `\n${more}`)
+    .action(async () => {
+      const { runRoles } = await import("./role.js");
+      const { ROLES } = await import("./all.js");
+      await runRoles(
+        ROLES.filter((one) => name === "all" || one.name === name),
+      );
+    });
+};
+
+role(
+  "bridge",
+  "take messages from the MQTT broker to the log",
+  "Acknowledges a message to the broker only once the log has it (acks=all). Uses MQTT_*, BRIDGE_*, KAFKA_BROKERS.\nSeveral bridges: give each its own BRIDGE_ID and its own share of MQTT_TOPICS.",
+);
+role(
+  "processor",
+  "run the device actors of the partitions that the group assigns",
+  "Uses KAFKA_BROKERS, REDIS_URL, DATABASE_URL, MQTT_URL (for commands). Start as many as there are partitions at most.",
+);
+role(
+  "gateway",
+  "answer HTTP",
+  "Uses HTTP_PORT, REDIS_URL, DATABASE_URL (or DATABASE_READ_URL), KAFKA_BROKERS. Start as many as you like behind any balancer.",
+);
+role("all", "run every role in one process", "For a small installation.");
+
+program
+  .command("migrate")
+  .description(
+    "make or bring up to date the topics and the schema; harmless to repeat",
+  )
+  .action(async () => {
+    const { migrate } = await import("./migrate.js");
+    await migrate((line) => console.log(line));
+  });
+program.addCommand(checkCommand());
+program.addCommand(simulateCommand());
+
+try {
+  process.loadEnvFile();
+} catch (error) {
+  // No .env file is the ordinary case.
+  if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+}
+try {
+  await program.parseAsync();
+} catch (error) {
+  console.error(`twinstream: ${reasonOf(error)}`);
+  const settings =
+    error instanceof TwinstreamError && error.code === "CONFIG_INVALID";
+  process.exit(settings ? 2 : 1);
+}

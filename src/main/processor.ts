@@ -1,0 +1,139 @@
+/** The processor: log → device actors → Redis and database, and commands → MQTT. */
+import { randomUUID } from "node:crypto";
+import { createActorSystem } from "../../actors/system.js";
+import { createLogInspector } from "../adapters/kafka/inspector.js";
+import { createLaneFeed } from "../adapters/kafka/lane-feed.js";
+import { createLogWriter } from "../adapters/kafka/writer.js";
+import { createCommandLink } from "../adapters/mqtt/command-link.js";
+import { createDeviceView } from "../adapters/redis/device-view.js";
+import { createTelemetryStore } from "../adapters/timescale/telemetry-store.js";
+import { createDecoder } from "../domain/decode.js";
+import { deviceReducer, type ApplyMessages } from "../domain/decide.js";
+import { TOPIC } from "../domain/names.js";
+import { createPatience } from "../pipeline/patience.js";
+import { createProcessor } from "../pipeline/processor.js";
+import { followTenants } from "../pipeline/tenants.js";
+import { LANE_TOPICS } from "../pipeline/session.js";
+import { logConnection } from "./kafka-log.js";
+import type { Role, RoleBase } from "./role.js";
+
+const STOP_MS = 12_000;
+const READINESS_MS = 250;
+const HOUR_US = 3_600_000_000;
+
+export const processor: Role = {
+  name: "processor",
+  start: (base) => startProcessor(base),
+};
+
+/** @param reducer stands in for the device's own in tests of the supervision. */
+export async function startProcessor(
+  base: RoleBase,
+  reducer: (own: ApplyMessages) => ApplyMessages = (own) => own,
+): Promise<void> {
+  const { config, observer, readiness } = base;
+  const connection = logConnection(base, "processor");
+  const log = createLogInspector(connection);
+  base.onStop("log", log.close);
+  const deadLetters = createLogWriter(connection);
+  base.onStop("dead letters", deadLetters.close);
+  const store = createTelemetryStore({
+    url: config.DATABASE_URL,
+    name: config.PROCESSOR_ID,
+    poolMin: config.DB_POOL_MIN,
+    poolMax: config.DB_POOL_MAX,
+  });
+  base.onStop("database", store.close);
+  const view = createDeviceView({
+    url: config.REDIS_URL,
+    historySeconds: config.HISTORY_HOURS * 3600,
+    offlineAfterSeconds: config.DEVICE_OFFLINE_TIMEOUT,
+    clock: Date.now,
+  });
+  base.onStop("redis", view.close);
+  const link = createCommandLink({
+    url: config.MQTT_URL,
+    name: `twinstream-${config.PROCESSOR_ID}`,
+    prefix: config.MQTT_TENANT_PREFIX,
+    observer,
+  });
+  base.onStop("command link", link.close);
+
+  const rules = {
+    historyUs: config.HISTORY_HOURS * HOUR_US,
+    tenantPrefix: config.MQTT_TENANT_PREFIX,
+  };
+  const starting = new AbortController();
+  base.onStop("start", async () => starting.abort());
+  const patiently = createPatience({
+    partition: -1,
+    signal: starting.signal,
+    observer,
+    clock: Date.now,
+    waiting: (on) =>
+      readiness.report({
+        part: "processor",
+        ok: false,
+        reason: on === null ? "starting" : `waits for ${on.on}: ${on.error}`,
+      }),
+  });
+  const tenants = followTenants(store, observer);
+  base.onStop("tenants", async () => tenants.stop());
+  await patiently(tenants.start);
+  const partitions = (await patiently(() => log.bounds(TOPIC.data))).length;
+  const decoder = createDecoder({
+    tenants: tenants.names,
+    futureUs: config.FUTURE_LIMIT_HOURS * HOUR_US,
+    earliestUs: config.earliestUs,
+    retentionUs:
+      config.RAW_RETENTION_DAYS === 0
+        ? null
+        : config.RAW_RETENTION_DAYS * 24 * HOUR_US,
+    tenantPrefix: config.MQTT_TENANT_PREFIX,
+    partitions,
+  });
+  const running = createProcessor({
+    feed: createLaneFeed(connection, {
+      groupId: config.PROCESSOR_GROUP,
+      topics: LANE_TOPICS,
+    }),
+    log,
+    deadLetters,
+    store,
+    view,
+    link,
+    actors: createActorSystem({
+      applyMessages: reducer(deviceReducer(rules)),
+      tenantPrefix: config.MQTT_TENANT_PREFIX,
+      observer,
+    }),
+    observer,
+    clock: Date.now,
+    decode: (topic) =>
+      topic === TOPIC.commands ? decoder.decodeCommand : decoder.decode,
+    rules,
+    settings: {
+      owner: `${config.PROCESSOR_ID}/${process.pid}/${randomUUID().slice(0, 8)}`,
+      batchSize: config.INGEST_BATCH_SIZE,
+      batchMs: config.INGEST_BATCH_MS,
+      offlineAfterMs: config.DEVICE_OFFLINE_TIMEOUT * 1000,
+      actorIdleMs: config.ACTOR_IDLE_SECONDS * 1000,
+      queueMessages: config.INGEST_QUEUE_MAX,
+      queueBytes: config.INGEST_QUEUE_BYTES,
+      liveActors: config.MAX_LIVE_ACTORS,
+      watchdogMs: config.WATCHDOG_SECONDS * 1000,
+    },
+    giveUp: base.giveUp,
+  });
+  base.onStop("processor", () => running.stop(STOP_MS));
+  const look = setInterval(() => {
+    const troubles = running.troubles();
+    readiness.report({
+      part: "processor",
+      ok: troubles.length === 0,
+      reason: troubles.length === 0 ? null : troubles.join("; "),
+    });
+  }, READINESS_MS);
+  base.onStop("readiness", async () => clearInterval(look));
+  await running.start();
+}

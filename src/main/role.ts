@@ -1,0 +1,82 @@
+/** What every role needs around it: settings, log, metrics, readiness, signals, and stopping in reverse order. */
+import closeWithGrace from "close-with-grace";
+import type { Logger } from "pino";
+import { Registry } from "prom-client";
+import { type Config, loadConfig } from "../config.js";
+import { reasonOf } from "../errors.js";
+import { createLogger } from "../observe/logger.js";
+import { startMetricsServer } from "../observe/metrics-server.js";
+import { createObserver } from "../observe/observer.js";
+import { createReadiness, type Readiness } from "../observe/readiness.js";
+import type { Observer } from "../ports.js";
+
+export interface RoleBase {
+  readonly config: Config;
+  readonly log: Logger;
+  readonly observer: Observer;
+  readonly registry: Registry;
+  readonly readiness: Readiness;
+  /** What is to be done when the process stops; the latest first. */
+  onStop(what: string, release: () => Promise<unknown>): void;
+  /** Ends the process with a reason, to be started again by whoever supervises it. */
+  giveUp(reason: string): void;
+}
+
+export interface Role {
+  readonly name: string;
+  /** Builds the role from its adapters and starts it; what it acquired is released by `onStop`, also when it fails. */
+  start(base: RoleBase): Promise<void>;
+}
+
+/** A clean stop takes no longer; past it the process ends, and the log has what was not stored. */
+const STOP_MS = 20_000;
+
+/** Runs roles in this process until a signal; several share its log, metrics and readiness. */
+export async function runRoles(roles: readonly Role[]): Promise<void> {
+  const config = loadConfig(process.env);
+  const log = createLogger(config).child({
+    role: roles.map(({ name }) => name).join("+"),
+  });
+  const registry = new Registry();
+  const observer = createObserver({ log, registry });
+  const readiness = createReadiness(roles.map(({ name }) => name));
+  const releasers: { what: string; release: () => Promise<unknown> }[] = [];
+
+  closeWithGrace({ delay: STOP_MS, logger: log }, async ({ signal, err }) => {
+    if (err) log.fatal({ err }, "ending");
+    else log.info({ signal }, "stopping");
+    for (const { what, release } of releasers.toReversed()) {
+      try {
+        await release();
+      } catch (error) {
+        log.warn({ what, error: reasonOf(error) }, "did not stop cleanly");
+      }
+    }
+    log.info("stopped");
+  });
+  const base: RoleBase = {
+    config,
+    log,
+    observer,
+    registry,
+    readiness,
+    onStop: (what, release) => releasers.push({ what, release }),
+    giveUp(reason) {
+      // Thrown from nowhere, so that it ends the process the way any other error does: what was acquired is released, and
+      // the exit code is 1.
+      setImmediate(() => {
+        throw new Error(reason);
+      });
+    },
+  };
+
+  const metrics = await startMetricsServer({
+    host: config.METRICS_HOST,
+    port: config.METRICS_PORT,
+    registry,
+    readiness,
+  });
+  base.onStop("metrics", metrics.close);
+  log.info({ metrics: metrics.url }, "starting");
+  for (const role of roles) await role.start(base);
+}

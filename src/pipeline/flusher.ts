@@ -1,0 +1,313 @@
+/**
+ * The cold stage: what Redis has answered for gathers, and a flush takes all of it into one database transaction, then
+ * tells the consumer group. One flush is in flight a lane, the next gathers.
+ */
+import type { DeviceRef, Sensor, StoreChange } from "../domain/device.js";
+import type { CommandRequest, DeadLetter } from "../domain/message.js";
+import { TOPIC } from "../domain/names.js";
+import type {
+  Clock,
+  CommandChange,
+  FenceMove,
+  Flush,
+  FlushResult,
+  LogWriter,
+  Observer,
+  PresenceChange,
+  RefusedRow,
+  TelemetryStore,
+} from "../ports.js";
+import { deadLetterRecord } from "./dead-letters.js";
+import type { Patiently } from "./patience.js";
+import type { Prepared } from "./prepare.js";
+
+/** Where one topic of the lane is stored, and by which claim. */
+export interface Stored {
+  readonly topic: string;
+  epoch: number;
+  offset: number;
+  lastRecordMs: number | null;
+}
+
+/** What one flush took, once it is stored. */
+export interface Taken {
+  readonly prepared: readonly Prepared[];
+  readonly changes: readonly StoreChange[];
+  readonly queued: readonly { device: DeviceRef; request: CommandRequest }[];
+  readonly ended: readonly string[];
+  /** The result of this flush is unknown, an earlier try had been committed: look the commands up. */
+  readonly unknown: boolean;
+}
+
+export interface FlusherDeps {
+  readonly partition: number;
+  readonly owner: string;
+  readonly clusterId: string;
+  readonly store: TelemetryStore;
+  readonly deadLetters: LogWriter;
+  readonly observer: Observer;
+  readonly clock: Clock;
+  readonly patiently: Patiently;
+  /** By topic, in topic order; moved as flushes commit. */
+  readonly stored: readonly Stored[];
+  readonly batchSize: number;
+  readonly batchMs: number;
+  readonly presence: (changes: readonly StoreChange[]) => PresenceChange[];
+  readonly flushed: (taken: Taken) => void;
+  /** The fence is not ours any more, or a flush failed for good. */
+  readonly lost: (why: "elsewhere" | "lost" | Error) => void;
+}
+
+export interface Flusher {
+  gather(prepared: Prepared): void;
+  /** Changes that come from no record: a command's evidence, a device fallen silent. */
+  add(
+    commands: readonly CommandChange[],
+    presence: readonly PresenceChange[],
+  ): void;
+  /** Waits for a flush in flight; none starts until `resume`. */
+  hold(): Promise<void>;
+  resume(): void;
+  /** Flushes all that has gathered and waits for it. */
+  drain(): Promise<void>;
+  /** Nothing more is flushed. */
+  end(): void;
+}
+
+export function createFlusher(deps: FlusherDeps): Flusher {
+  const { partition, store, observer, clock, patiently } = deps;
+  let gathered: Prepared[] = [];
+  let messages = 0;
+  let commands: CommandChange[] = [];
+  let presence: PresenceChange[] = [];
+  let timer: NodeJS.Timeout | null = null;
+  let due = false;
+  let held = false;
+  let ended = false;
+  let inFlight: Promise<void> | null = null;
+  let expectDuplicates = false;
+
+  const empty = (): boolean =>
+    gathered.length === 0 && commands.length === 0 && presence.length === 0;
+
+  function kick(): void {
+    if (ended || empty()) return;
+    if (messages >= deps.batchSize) due = true;
+    if (due && inFlight === null && !held) {
+      start();
+    } else if (!due && timer === null) {
+      timer = setTimeout(() => {
+        timer = null;
+        due = true;
+        kick();
+      }, deps.batchMs);
+    }
+  }
+
+  function start(): void {
+    if (timer !== null) clearTimeout(timer);
+    timer = null;
+    due = false;
+    inFlight = flushAll()
+      .catch((error: unknown) => {
+        if (!ended)
+          deps.lost(error instanceof Error ? error : new Error(String(error)));
+      })
+      .finally(() => {
+        inFlight = null;
+        kick();
+      });
+  }
+
+  async function flushAll(): Promise<void> {
+    const prepared = gathered;
+    const changes = prepared.flatMap((one) => one.store);
+    const flush: Flush = {
+      partition,
+      owner: deps.owner,
+      clusterId: deps.clusterId,
+      fence: deps.stored.map((at) => moveOf(at, prepared)),
+      changes,
+      deadLetters: prepared.flatMap((one) => one.deadLetters),
+      commandChanges: commands,
+      presence: [...presence, ...deps.presence(changes)],
+      expectDuplicates,
+    };
+    gathered = [];
+    messages = 0;
+    commands = [];
+    presence = [];
+    const startedMs = clock();
+    await patiently(() => register(flush));
+    const produce = deadLetterProducer(flush);
+    const result = await patiently(() => store.flush(flush, produce));
+    if (ended) return;
+    if (result.fence === "elsewhere" || result.fence === "lost") {
+      deps.lost(result.fence);
+      return;
+    }
+    for (const [i, at] of deps.stored.entries()) {
+      at.offset = flush.fence[i]!.to;
+      at.lastRecordMs = flush.fence[i]!.lastRecordMs;
+    }
+    if (result.fence === "moved") expectDuplicates = result.sawDuplicates;
+    report(prepared, flush, result, (clock() - startedMs) / 1000);
+    deps.flushed(takenBy(prepared, flush, result));
+  }
+
+  /** Devices and sensors that the database does not know yet get their ids, before the flush and apart from it. */
+  async function register(flush: Flush): Promise<void> {
+    const devices = new Set<DeviceRef>();
+    const sensors = new Set<Sensor>();
+    for (const { device, rows } of flush.changes) {
+      if (device.equipmentId === 0) devices.add(device);
+      for (const { sensor } of rows) if (sensor.id === 0) sensors.add(sensor);
+    }
+    for (const { device } of flush.presence)
+      if (device.equipmentId === 0) devices.add(device);
+    for (const { device } of sensors)
+      if (device.equipmentId === 0) devices.add(device);
+    if (devices.size + sensors.size > 0)
+      await store.register(partition, [...devices], [...sensors]);
+  }
+
+  const letterOf = ({ row, detail }: RefusedRow): DeadLetter => ({
+    source: row.source,
+    reason: "row_refused",
+    detail,
+    tenant: row.sensor.device.tenant,
+    deviceId: row.sensor.device.deviceId,
+    topic: row.source.topic,
+    payload: row.source.value ?? Buffer.alloc(0),
+    item: row.item,
+    attempts: 1,
+  });
+
+  /** Puts the dead letters on the log: each once for a flush, however often its transaction is tried. */
+  function deadLetterProducer(
+    flush: Flush,
+  ): (refused: readonly RefusedRow[]) => Promise<void> {
+    const letters = [
+      ...flush.deadLetters,
+      ...flush.changes.flatMap((change) => change.deadLetters),
+    ].filter((letter) => letter.reason !== "conflict");
+    const produced = new Set<string>();
+    return async (refused) => {
+      const all = [...letters, ...refused.map(letterOf)];
+      const fresh = all.filter((letter) => !produced.has(placeOf(letter)));
+      if (fresh.length === 0) return;
+      const atMs = clock();
+      await deps.deadLetters.append(
+        TOPIC.dataDeadLetters,
+        fresh.map((letter) => deadLetterRecord(letter, atMs)),
+      );
+      for (const letter of fresh) produced.add(placeOf(letter));
+    };
+  }
+
+  function report(
+    prepared: readonly Prepared[],
+    flush: Flush,
+    result: FlushResult,
+    seconds: number,
+  ): void {
+    const redelivered = prepared.reduce((sum, one) => sum + one.duplicates, 0);
+    const moved = result.fence === "moved" ? result : null;
+    observer.emit({
+      type: "batch_stored",
+      partition,
+      messages: prepared.reduce((sum, p) => sum + p.slice.records.length, 0),
+      points: moved?.stored ?? 0,
+      duplicates: (moved?.duplicates ?? 0) + redelivered,
+      conflicts: moved?.conflicts ?? 0,
+      refused: moved?.refused ?? 0,
+      seconds,
+    });
+    for (const { oldestUs, slice } of prepared)
+      if (oldestUs > 0)
+        observer.emit({
+          type: "latency",
+          seconds: clock() / 1000 - oldestUs / 1e6,
+          count: slice.records.length,
+        });
+    const counts = new Map<string, number>();
+    const tally = (reason: string, n = 1): void => {
+      if (n > 0) counts.set(reason, (counts.get(reason) ?? 0) + n);
+    };
+    for (const letter of flush.deadLetters) tally(letter.reason);
+    for (const change of flush.changes)
+      for (const letter of change.deadLetters) tally(letter.reason);
+    tally("conflict", moved?.conflicts ?? 0);
+    tally("row_refused", moved?.refused ?? 0);
+    if (counts.size > 0) observer.emit({ type: "dead_letters", counts });
+  }
+
+  return {
+    gather(prepared) {
+      gathered.push(prepared);
+      messages += prepared.slice.records.length;
+      kick();
+    },
+    add(moreCommands, morePresence) {
+      commands.push(...moreCommands);
+      presence.push(...morePresence);
+      kick();
+    },
+    async hold() {
+      held = true;
+      await inFlight;
+    },
+    resume() {
+      held = false;
+      kick();
+    },
+    async drain() {
+      while (!ended && (inFlight !== null || !empty())) {
+        if (inFlight === null) start();
+        await inFlight;
+      }
+    },
+    end() {
+      ended = true;
+      if (timer !== null) clearTimeout(timer);
+      timer = null;
+    },
+  };
+}
+
+/** One record is produced once for a reason, whichever of its readings it holds for. */
+const placeOf = ({ source, reason }: DeadLetter): string =>
+  `${source.topic}/${source.offset}/${reason}`;
+
+function moveOf(at: Stored, prepared: readonly Prepared[]): FenceMove {
+  const last = prepared.findLast((one) => one.slice.topic === at.topic);
+  return {
+    topic: at.topic,
+    epoch: at.epoch,
+    from: at.offset,
+    to: last?.slice.to ?? at.offset,
+    lastRecordMs: last?.lastRecordMs ?? at.lastRecordMs,
+  };
+}
+
+function takenBy(
+  prepared: readonly Prepared[],
+  flush: Flush,
+  result: FlushResult,
+): Taken {
+  const queued: { device: DeviceRef; request: CommandRequest }[] = [];
+  if (result.fence === "moved" && result.queued.length > 0) {
+    const inserted = new Set(result.queued.map((request) => request.cmdId));
+    for (const { device, commands } of flush.changes)
+      for (const request of commands)
+        if (inserted.delete(request.cmdId)) queued.push({ device, request });
+  }
+  return {
+    prepared,
+    changes: flush.changes,
+    queued,
+    ended:
+      result.fence === "moved" ? result.ended.map(({ cmdId }) => cmdId) : [],
+    unknown: result.fence === "already",
+  };
+}

@@ -1,0 +1,293 @@
+/**
+ * A lane: all topics of one partition number, for as long as the group assigns it to this process. Its mode is one of
+ * - claiming: moving the fence, finding where to begin; nothing is taken.
+ * - running: a session takes, works and flushes.
+ * - refused: what is stored does not belong to this log; it looks again every while, in case an operator has mended it.
+ * - closed: revoked or stopped; nothing follows.
+ * After a rebalance the partition often comes back to its owner: where epoch and offset are as this process left them, the
+ * session goes on with its actors, what has gathered and its position. Otherwise it is dropped and a new one begins.
+ */
+import type { LogRecord } from "../domain/message.js";
+import { reasonOf, TwinstreamError } from "../errors.js";
+import type { Claim } from "../ports.js";
+import { createPatience, type Awaited } from "./patience.js";
+import { positionOf } from "./position.js";
+import { retryDelays, waitOr } from "./retry.js";
+import {
+  createSession,
+  LANE_TOPICS,
+  type LaneDeps,
+  type Session,
+} from "./session.js";
+
+export type LaneMode = "claiming" | "running" | "refused" | "closed";
+
+export interface Lane {
+  readonly partition: number;
+  readonly mode: LaneMode;
+  /** Why it does not move, in words; null when it does. */
+  readonly trouble: string | null;
+  /** Which store it waits for; null when for none. */
+  readonly waitsFor: Awaited | null;
+  readonly session: Session | null;
+  /** The group has assigned the partition (again): claim it. */
+  assign(generation: number): void;
+  batch(
+    topic: string,
+    records: readonly LogRecord[],
+    high: number,
+  ): Promise<boolean>;
+  tick(): Promise<void>;
+  viewReconnected(): void;
+  /** Takes nothing more and flushes what has gathered; for a clean stop. */
+  drain(): Promise<void>;
+  /** Lets go: finishes or abandons the flush in flight within the deadline. */
+  close(reason: string, deadlineMs: number): Promise<void>;
+}
+
+/** How often a refused lane looks whether the stored offsets were mended. */
+const REFUSED_MS = 15_000;
+
+export function createLane(
+  deps: LaneDeps,
+  partition: number,
+  clusterId: string,
+  /** Resolves once an earlier lane of this partition has let go. */
+  before: Promise<void>,
+): Lane {
+  const { feed, log, store, observer, clock, settings } = deps;
+  const closing = new AbortController();
+  const { signal } = closing;
+  let mode: LaneMode = "claiming";
+  let session: Session | null = null;
+  let generation = 0;
+  let claimWanted = false;
+  let claiming: Promise<void> | null = null;
+  let refusal: TwinstreamError | null = null;
+  let waiting: { on: Awaited; error: string } | null = null;
+  let restarts = retryDelays();
+
+  const patiently = createPatience({
+    partition,
+    signal,
+    observer,
+    clock,
+    waiting: (on) => {
+      waiting = on;
+    },
+  });
+
+  function drop(): void {
+    session?.end();
+    session = null;
+  }
+
+  function want(): void {
+    claimWanted = true;
+    claiming ??= claimLoop().finally(() => {
+      claiming = null;
+      if (claimWanted && !signal.aborted) want();
+    });
+  }
+
+  async function claimLoop(): Promise<void> {
+    await before;
+    while (claimWanted && !signal.aborted) {
+      claimWanted = false;
+      try {
+        await claimOnce();
+      } catch (error) {
+        if (!signal.aborted) await recover(error);
+      }
+    }
+  }
+
+  async function claimOnce(): Promise<void> {
+    mode = "claiming";
+    if (session !== null) await session.hold();
+    const claims = await patiently(() =>
+      store.claim(LANE_TOPICS, partition, settings.owner),
+    );
+    if (signal.aborted) return;
+    const kept = session !== null && isAsLeft(session, claims);
+    if (kept) adopt(session!, claims);
+    else {
+      drop();
+      session = await open(claims);
+    }
+    if (signal.aborted || session === null) return;
+    for (const { topic, offset } of session.positions())
+      feed.seek(topic, partition, offset);
+    mode = "running";
+    refusal = null;
+    session.resume();
+    observer.emit({
+      type: "claimed",
+      partition,
+      epochs: claims.map((claim) => claim.epoch),
+      offsets: session.positions().map(({ offset }) => offset),
+      kept,
+    });
+  }
+
+  async function open(claims: readonly Claim[]): Promise<Session> {
+    const bounds = await Promise.all(
+      LANE_TOPICS.map(async (topic) => {
+        const all = await patiently(() => log.bounds(topic));
+        return all[partition]!;
+      }),
+    );
+    const positions = claims.map((claim, i) =>
+      positionOf(claim, bounds[i]!, clusterId, partition),
+    );
+    for (const { topic, lost } of positions) {
+      if (lost === null) continue;
+      await patiently(() =>
+        store.noteGap(topic, partition, lost.from, lost.to),
+      );
+      observer.emit({ type: "lost_to_retention", topic, partition, ...lost });
+    }
+    const opened: Session = createSession(deps, {
+      partition,
+      clusterId,
+      positions,
+      stored: claims.map((claim, i) => ({
+        topic: claim.topic,
+        epoch: claim.epoch,
+        offset: claim.nextOffset,
+        lastRecordMs: claim.lastRecordMs,
+      })),
+      bounds: bounds[1]!,
+      signal,
+      patiently,
+      committed: (done) => {
+        restarts = retryDelays();
+        feed
+          .commit(
+            generation,
+            done.map(({ topic, offset }) => ({ topic, partition, offset })),
+          )
+          .catch((error: unknown) =>
+            observer.emit({
+              type: "failure",
+              where: "commit to the group",
+              error: reasonOf(error),
+            }),
+          );
+      },
+      lost: (why) => {
+        if (session === opened) lose(why);
+      },
+      refused: (error) => {
+        if (session === opened) refuse(error);
+      },
+    });
+    await opened.begin();
+    return opened;
+  }
+
+  function lose(why: "elsewhere" | "lost" | Error): void {
+    drop();
+    mode = "claiming";
+    feed.pause(partition);
+    const error = why instanceof Error ? reasonOf(why) : fenceText(why);
+    observer.emit({ type: "lane_restarted", partition, error });
+    void waitOr(signal, restarts.next().value).then((go) => go && want());
+  }
+
+  function refuse(error: TwinstreamError): void {
+    drop();
+    feed.pause(partition);
+    mode = "refused";
+    if (refusal?.message !== error.message)
+      observer.emit({ type: "lane_refused", partition, error });
+    refusal = error;
+    void waitOr(signal, REFUSED_MS).then((go) => go && want());
+  }
+
+  async function recover(error: unknown): Promise<void> {
+    if (
+      error instanceof TwinstreamError &&
+      (error.code === "OTHER_CLUSTER" || error.code === "POSITION_BEYOND_LOG")
+    ) {
+      refuse(error);
+      return;
+    }
+    drop();
+    observer.emit({
+      type: "lane_restarted",
+      partition,
+      error: reasonOf(error),
+    });
+    await waitOr(signal, restarts.next().value);
+    claimWanted = true;
+  }
+
+  return {
+    partition,
+    get mode() {
+      return mode;
+    },
+    get session() {
+      return session;
+    },
+    get waitsFor() {
+      return waiting?.on ?? null;
+    },
+    get trouble() {
+      if (refusal !== null && mode === "refused") return refusal.message;
+      if (waiting !== null) return `waits for ${waiting.on}: ${waiting.error}`;
+      return null;
+    },
+    assign(newGeneration) {
+      generation = newGeneration;
+      want();
+    },
+    batch(topic, records, high) {
+      if (mode !== "running" || session === null) return Promise.resolve(false);
+      return session.take(topic, records, high);
+    },
+    async tick() {
+      if (mode === "running") await session?.tick();
+    },
+    viewReconnected() {
+      session?.viewReconnected();
+    },
+    async drain() {
+      await session?.drain();
+    },
+    async close(reason, deadlineMs) {
+      if (mode === "closed") return;
+      mode = "closed";
+      const late = new AbortController();
+      if (session !== null)
+        await Promise.race([
+          session.hold(),
+          waitOr(late.signal, deadlineMs).then(() => undefined),
+        ]);
+      late.abort();
+      closing.abort();
+      drop();
+      await claiming;
+      observer.emit({ type: "released", partition, reason });
+    },
+  };
+}
+
+/** Whether the fence stands as this process left it: its epoch was ours until this claim, and the offset is ours. */
+function isAsLeft(session: Session, claims: readonly Claim[]): boolean {
+  return claims.every((claim, i) => {
+    const mine = session.stored[i]!;
+    return claim.epoch - 1 === mine.epoch && claim.nextOffset === mine.offset;
+  });
+}
+
+function adopt(session: Session, claims: readonly Claim[]): void {
+  for (const [i, claim] of claims.entries())
+    session.stored[i]!.epoch = claim.epoch;
+}
+
+const fenceText = (why: "elsewhere" | "lost"): string =>
+  why === "lost"
+    ? "another processor has claimed the partition; claiming it again, since the group assigns it to this one"
+    : "the stored offset was moved by someone else; claiming again";

@@ -1,0 +1,50 @@
+/** Where a lane begins: at its stored offset, if the log still is the one that the offset was stored for. */
+import { TwinstreamError } from "../errors.js";
+import type { Claim, LogBounds } from "../ports.js";
+
+export interface Position {
+  readonly topic: string;
+  /** First offset to take. */
+  readonly start: number;
+  /** The record before it, by which the log is known again; null where it is gone or was never noted. */
+  readonly witness: { readonly offset: number; readonly ms: number } | null;
+  /** Offsets that were gone from the log before they were read. */
+  readonly lost: { readonly from: number; readonly to: number } | null;
+}
+
+/**
+ * @throws TwinstreamError OTHER_CLUSTER or POSITION_BEYOND_LOG when the stored offset cannot be of this log.
+ */
+export function positionOf(
+  claim: Claim,
+  bounds: LogBounds,
+  clusterId: string,
+  partition: number,
+): Position {
+  const { topic, nextOffset, lastRecordMs } = claim;
+  if (nextOffset < 0)
+    return { topic, start: bounds.low, witness: null, lost: null };
+  if (claim.clusterId !== null && claim.clusterId !== clusterId)
+    throw new TwinstreamError(
+      "OTHER_CLUSTER",
+      `${topic}/${partition}: the stored offset ${nextOffset} belongs to log cluster ${claim.clusterId}, but this is ${clusterId}; point KAFKA_BROKERS at the right log, or see: twinstream offsets adopt|rewind`,
+    );
+  if (nextOffset > bounds.high)
+    throw new TwinstreamError(
+      "POSITION_BEYOND_LOG",
+      `${topic}/${partition}: the stored offset ${nextOffset} lies beyond the log's end ${bounds.high}: the log was wiped, or the database belongs to another one; see: twinstream offsets adopt|rewind`,
+    );
+  if (nextOffset < bounds.low)
+    return {
+      topic,
+      start: bounds.low,
+      witness: null,
+      lost: { from: nextOffset, to: bounds.low },
+    };
+  const before = nextOffset - 1;
+  const witness =
+    lastRecordMs !== null && before >= bounds.low
+      ? { offset: before, ms: lastRecordMs }
+      : null;
+  return { topic, start: nextOffset, witness, lost: null };
+}

@@ -1,0 +1,170 @@
+/** The hot stage without its writes: slice → messages → device actors → effects. */
+import { newDevice } from "../domain/decide.js";
+import { isDeadLetter } from "../domain/decode.js";
+import type {
+  DeviceRef,
+  Effects,
+  StoreChange,
+  ViewChange,
+} from "../domain/device.js";
+import type { DeadLetter, LogRecord, Message } from "../domain/message.js";
+import type {
+  Clock,
+  DeviceView,
+  LaneActors,
+  Observer,
+  TelemetryStore,
+} from "../ports.js";
+import type { Slice } from "./slices.js";
+
+/** A slice decoded, with what it does. */
+export interface Prepared {
+  readonly slice: Slice;
+  readonly view: readonly ViewChange[];
+  readonly store: readonly StoreChange[];
+  /** Records that never reached an actor. */
+  readonly deadLetters: readonly DeadLetter[];
+  readonly points: number;
+  /** Messages known again as redelivered. */
+  readonly duplicates: number;
+  /** Arrival of the oldest and newest message, microseconds; 0 when there is none. */
+  readonly oldestUs: number;
+  readonly newestUs: number;
+  /** Log time of the last record, milliseconds. */
+  readonly lastRecordMs: number;
+}
+
+export type Decode = (record: LogRecord) => Message | DeadLetter;
+
+export interface PrepareDeps {
+  readonly decode: (topic: string) => Decode;
+  readonly actors: LaneActors;
+  readonly store: Pick<TelemetryStore, "wake" | "newest">;
+  readonly view: Pick<DeviceView, "missingLast" | "write">;
+  readonly observer: Observer;
+  readonly clock: Clock;
+}
+
+/** A slice's messages by device, in log order, and what could not be decoded. */
+export function group(
+  records: readonly LogRecord[],
+  decode: Decode,
+): { groups: Map<string, Message[]>; deadLetters: DeadLetter[] } {
+  const groups = new Map<string, Message[]>();
+  const deadLetters: DeadLetter[] = [];
+  for (const record of records) {
+    const decoded = decode(record);
+    if (isDeadLetter(decoded)) {
+      deadLetters.push(decoded);
+      continue;
+    }
+    const group = groups.get(decoded.address);
+    if (group === undefined) groups.set(decoded.address, [decoded]);
+    else group.push(decoded);
+  }
+  return { groups, deadLetters };
+}
+
+/**
+ * Decodes a slice and has the actors apply it. Repeating it after a failed wake is harmless; after the actors have applied
+ * it, it is not: only waking is retried, by `patiently`.
+ */
+export async function prepare(
+  slice: Slice,
+  deps: PrepareDeps,
+  patiently: <T>(work: () => Promise<T>) => Promise<T>,
+): Promise<Prepared> {
+  const { groups, deadLetters } = group(
+    slice.records,
+    deps.decode(slice.topic),
+  );
+  await patiently(() => wake(groups, deps));
+  const effects = await deps.actors.apply(groups, deps.clock());
+  count(effects, deps.observer);
+  let oldestUs = 0;
+  let newestUs = 0;
+  for (const messages of groups.values()) {
+    const first = messages[0]!.arrivalUs;
+    const last = messages[messages.length - 1]!.arrivalUs;
+    if (oldestUs === 0 || first < oldestUs) oldestUs = first;
+    if (last > newestUs) newestUs = last;
+  }
+  return {
+    slice,
+    view: effects.map((effect) => effect.view),
+    store: effects.map((effect) => effect.store),
+    deadLetters,
+    points: effects.reduce((sum, { outcome }) => sum + outcome.points, 0),
+    duplicates: effects.reduce(
+      (sum, { outcome }) => sum + outcome.duplicates,
+      0,
+    ),
+    oldestUs,
+    newestUs,
+    lastRecordMs: slice.records[slice.records.length - 1]!.timestampMs,
+  };
+}
+
+/** Spawns an actor for each device that has none, with what the database and Redis remember, in one round trip each. */
+async function wake(
+  groups: ReadonlyMap<string, readonly Message[]>,
+  { actors, store, view }: PrepareDeps,
+): Promise<void> {
+  const asleep: DeviceRef[] = [];
+  for (const [address, messages] of groups)
+    if (!actors.has(address)) asleep.push(newDevice(messages[0]!).device);
+  if (asleep.length === 0) return;
+  const stored = await store.wake(asleep);
+  await restoreLast(
+    asleep.filter((device) => stored.has(device.address)),
+    store,
+    view,
+  );
+  for (const device of asleep)
+    actors.spawn(
+      stored.get(device.address)?.state ??
+        newDevice({ ...device, address: device.address }),
+    );
+}
+
+/** Devices that the database knows and Redis has lost get their last state back from their newest rows. */
+async function restoreLast(
+  known: readonly DeviceRef[],
+  store: PrepareDeps["store"],
+  view: PrepareDeps["view"],
+): Promise<void> {
+  if (known.length === 0) return;
+  const missing = await view.missingLast(known);
+  if (missing.length === 0) return;
+  const newest = await store.newest(missing);
+  const changes: ViewChange[] = [];
+  for (const device of missing) {
+    const last = newest.get(device.address);
+    if (last !== undefined)
+      changes.push({ device, history: [], publish: [], last, seenUs: 0 });
+  }
+  if (changes.length > 0)
+    await view.write({ changes, publish: false, mark: null });
+}
+
+function count(effects: readonly Effects[], observer: Observer): void {
+  const total = joinOutcomes(effects);
+  observer.emit({
+    type: "messages_decoded",
+    telem: total.data,
+    ack: total.ack,
+    event: total.event,
+    hello: total.hello,
+  });
+}
+
+function joinOutcomes(effects: readonly Effects[]) {
+  const total = { data: 0, ack: 0, event: 0, hello: 0 };
+  for (const { outcome } of effects) {
+    total.data += outcome.data;
+    total.ack += outcome.ack;
+    total.event += outcome.event;
+    total.hello += outcome.hello;
+  }
+  return total;
+}

@@ -1,0 +1,304 @@
+/**
+ * One claim's run of a lane: from the moment its positions are known until they are not ours any more. It takes fetched
+ * batches, works through them in slices (hot stage), and flushes (cold stage). What it holds is bounded: past its share the
+ * feed is paused, and the rest stays in the log.
+ */
+import type { DeviceRules } from "../domain/decide.js";
+import { TOPIC } from "../domain/names.js";
+import { TwinstreamError } from "../errors.js";
+import type {
+  Clock,
+  CommandLink,
+  DeviceActors,
+  DeviceView,
+  LaneFeed,
+  LogBounds,
+  LogInspector,
+  LogWriter,
+  Observer,
+  TelemetryStore,
+} from "../ports.js";
+import { createCommandDesk } from "./command-desk.js";
+import { createFlusher, type Stored, type Taken } from "./flusher.js";
+import type { Patiently } from "./patience.js";
+import type { Position } from "./position.js";
+import { prepare, type Decode, type Prepared } from "./prepare.js";
+import { createPresence } from "./presence.js";
+import { createIntake, type Intake } from "./intake.js";
+import { createSliceQueue } from "./slices.js";
+import { createViewWriter } from "./view-writer.js";
+
+/** The two topics of a lane, in the order in which they are claimed. */
+export const LANE_TOPICS = [TOPIC.commands, TOPIC.data] as const;
+
+/** What every lane of a processor works with. */
+export interface LaneDeps {
+  readonly feed: LaneFeed;
+  readonly log: LogInspector;
+  readonly deadLetters: LogWriter;
+  readonly store: TelemetryStore;
+  readonly view: DeviceView;
+  readonly link: CommandLink;
+  readonly actors: DeviceActors;
+  readonly observer: Observer;
+  readonly clock: Clock;
+  readonly decode: (topic: string) => Decode;
+  readonly rules: DeviceRules;
+  readonly settings: LaneSettings;
+}
+export interface LaneSettings {
+  /** Name of this process in the fence. */
+  readonly owner: string;
+  readonly batchSize: number;
+  readonly batchMs: number;
+  readonly offlineAfterMs: number;
+  readonly actorIdleMs: number;
+  /** A lane's shares; they shrink as the process is given more partitions. */
+  readonly share: () => { messages: number; bytes: number; actors: number };
+}
+
+export interface SessionStart {
+  readonly partition: number;
+  readonly clusterId: string;
+  readonly positions: readonly Position[];
+  readonly stored: Stored[];
+  readonly bounds: LogBounds;
+  readonly signal: AbortSignal;
+  readonly patiently: Patiently;
+  /** Told after each flush, to tell the consumer group. */
+  readonly committed: (
+    done: readonly { topic: string; offset: number }[],
+  ) => void;
+  /** The session cannot go on: the fence is lost, or something failed for good. */
+  readonly lost: (why: "elsewhere" | "lost" | Error) => void;
+  /** The log holds another record where the last one was stored. */
+  readonly refused: (error: TwinstreamError) => void;
+}
+
+export interface Session {
+  begin(): Promise<void>;
+  readonly take: Intake["take"];
+  readonly positions: Intake["positions"];
+  readonly stored: readonly Stored[];
+  /** Waits for the flush in flight and starts none, so that the fence can be moved. */
+  hold(): Promise<void>;
+  resume(): void;
+  tick(): Promise<void>;
+  viewReconnected(): void;
+  /** Records behind the end of the log as last seen. */
+  lag(topic: string): number;
+  readonly online: number;
+  readonly live: number;
+  readonly held: { messages: number; bytes: number };
+  /** Takes nothing more, and flushes what Redis has answered for. */
+  drain(): Promise<void>;
+  end(): void;
+}
+
+export function createSession(deps: LaneDeps, start: SessionStart): Session {
+  const { log, store, view, observer, clock, settings } = deps;
+  const { partition, patiently, stored } = start;
+  const stopped = new AbortController();
+  const signal = AbortSignal.any([start.signal, stopped.signal]);
+  const queue = createSliceQueue(TOPIC.commands);
+  /** Devices with effects that no flush has stored yet, and how many batches of them. */
+  const unflushed = new Map<string, number>();
+  /** Arrival of the newest stored telemetry, microseconds. */
+  let appliedUs = 0;
+  let ended = false;
+  let hot: Promise<void> = Promise.resolve();
+
+  const fail = (error: unknown): void => {
+    if (!ended)
+      start.lost(error instanceof Error ? error : new Error(String(error)));
+  };
+  const actors = deps.actors.open(partition, fail);
+  const presence = createPresence(settings.offlineAfterMs * 1000);
+  const writer = createViewWriter({
+    view,
+    log,
+    topic: TOPIC.data,
+    partition,
+    decode: deps.decode(TOPIC.data),
+    rules: deps.rules,
+    observer,
+    clock,
+    signal,
+    patiently,
+    failed: fail,
+  });
+  const flusher = createFlusher({
+    partition,
+    owner: settings.owner,
+    clusterId: start.clusterId,
+    store,
+    deadLetters: deps.deadLetters,
+    observer,
+    clock,
+    patiently,
+    stored,
+    batchSize: settings.batchSize,
+    batchMs: settings.batchMs,
+    presence: (changes) => presence.note(changes),
+    flushed,
+    lost: start.lost,
+  });
+  const desk = createCommandDesk({
+    link: deps.link,
+    clock,
+    observer,
+    changed: (changes) => flusher.add(changes, []),
+  });
+
+  const intake = createIntake({
+    feed: deps.feed,
+    partition,
+    positions: start.positions,
+    share: settings.share,
+    boundary: (topic) => (topic === TOPIC.data ? writer.boundary : -1),
+    push: (slice) => queue.push(slice),
+    refused: start.refused,
+    signal,
+  });
+
+  // ------------------------------------------------------------ hot stage
+
+  /** At most two slices in work: the second is decoded and applied while Redis answers for the first. */
+  async function work(): Promise<void> {
+    let writing: Promise<void> = Promise.resolve();
+    for (;;) {
+      const slice = await queue.next();
+      if (slice === null) break;
+      const prepared = await prepare(slice, { ...deps, actors }, patiently);
+      await writing;
+      writing = write(prepared);
+      // Whatever becomes of it is met at the next await; until then it is no unhandled rejection.
+      writing.catch(() => undefined);
+    }
+    await writing;
+  }
+
+  async function write(prepared: Prepared): Promise<void> {
+    if (prepared.slice.topic === TOPIC.data) await writer.write(prepared);
+    if (signal.aborted) return;
+    for (const { device } of prepared.store)
+      unflushed.set(device.address, (unflushed.get(device.address) ?? 0) + 1);
+    flusher.gather(prepared);
+  }
+
+  // ------------------------------------------------------------ after a flush
+
+  function flushed({ prepared, changes, queued, ended, unknown }: Taken): void {
+    if (signal.aborted) return;
+    intake.stored(prepared.map(({ slice }) => slice));
+    for (const { slice, newestUs } of prepared) {
+      if (slice.topic === TOPIC.data) appliedUs = Math.max(appliedUs, newestUs);
+    }
+    for (const { device } of changes) {
+      const batches = unflushed.get(device.address)! - 1;
+      if (batches === 0) unflushed.delete(device.address);
+      else unflushed.set(device.address, batches);
+    }
+    actors.passivate(
+      settings.share().actors,
+      clock() - settings.actorIdleMs,
+      (address) => unflushed.has(address),
+    );
+    start.committed(
+      LANE_TOPICS.map((topic) => ({ topic, offset: done(topic) })),
+    );
+    desk.ended(ended);
+    desk.queued(queued);
+    desk.awake(
+      changes.filter(({ seenUs }) => seenUs > 0).map((c) => c.device.address),
+    );
+    if (unknown) loadCommands().catch(fail);
+  }
+
+  async function loadCommands(): Promise<void> {
+    desk.load(await patiently(() => store.openCommands(partition)));
+  }
+
+  // ------------------------------------------------------------ time
+
+  /** Everything before it is stored, or was gone before it was read. */
+  const done = (topic: string): number => {
+    const i = LANE_TOPICS.findIndex((one) => one === topic);
+    return Math.max(stored[i]!.offset, start.positions[i]!.start);
+  };
+
+  const lag = (topic: string): number =>
+    Math.max(0, intake.high(topic) - done(topic));
+
+  async function tick(): Promise<void> {
+    await writer.lookAfter();
+    desk.again();
+    await expire();
+    const level = intake.held.messages === 0 && lag(TOPIC.data) === 0;
+    const gone = level ? presence.silent(clock() * 1000) : [];
+    if (gone.length === 0) return;
+    flusher.add([], gone);
+    await view.offline(
+      gone.map(({ device, seenUs, cause }) => ({
+        device,
+        seenUs,
+        cause: cause ?? "silent",
+      })),
+    );
+  }
+
+  /** A command is over once all telemetry that arrived before its end has been applied: its ack may be in there. */
+  async function expire(): Promise<void> {
+    const over = desk.overdue(clock() * 1000);
+    if (over.length === 0) return;
+    const passed = over.filter(({ expiresUs }) => expiresUs < appliedUs);
+    desk.expire(passed, "telemetry that arrived later has been applied");
+    if (passed.length === over.length) return;
+    const bounds = await log.bounds(TOPIC.data);
+    const end = bounds[partition]!.high;
+    if (done(TOPIC.data) >= end && !signal.aborted)
+      desk.expire(over, `all of the log up to offset ${end} has been applied`);
+  }
+
+  return {
+    stored,
+    async begin() {
+      const data = start.positions.find((at) => at.topic === TOPIC.data)!;
+      await writer.begin(data.start, start.bounds);
+      presence.load(await patiently(() => store.onlineDevices(partition)));
+      await loadCommands();
+      hot = work().catch(fail);
+    },
+    take: intake.take,
+    positions: intake.positions,
+    hold: flusher.hold,
+    resume() {
+      intake.resume();
+      flusher.resume();
+    },
+    tick,
+    viewReconnected: () => writer.suspect(),
+    lag,
+    get online() {
+      return presence.size;
+    },
+    get live() {
+      return actors.size;
+    },
+    held: intake.held,
+    async drain() {
+      queue.close();
+      await hot;
+      await flusher.drain();
+    },
+    end() {
+      if (ended) return;
+      ended = true;
+      stopped.abort();
+      queue.close();
+      flusher.end();
+      desk.end();
+      actors.stop();
+    },
+  };
+}

@@ -1,0 +1,236 @@
+/** The view's keys as dashboards see them. */
+import { Redis } from "ioredis";
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { createGatherer } from "../../src/adapters/redis/command-buffer.js";
+import { connect } from "../../src/adapters/redis/connect.js";
+import { createDeviceView } from "../../src/adapters/redis/device-view.js";
+import { MOVE_MARK } from "../../src/adapters/redis/scripts.js";
+import { sendBatch } from "../../src/adapters/redis/send-batch.js";
+import { TwinstreamError } from "../../src/errors.js";
+import type { DeviceView } from "../../src/ports.js";
+import {
+  changeOf,
+  lastOf,
+  newDevice,
+  newTopic,
+} from "../conformance/device-view.js";
+import { withServices } from "../support/services.js";
+import { until } from "../support/wait.js";
+
+const keys = suite("redis: keys and connection");
+
+/** A view and a plain connection to the same Redis. */
+const withView = (
+  historySeconds: number,
+  work: (view: DeviceView, redis: Redis, url: string) => Promise<void>,
+): Promise<void> =>
+  withServices(["redis"], async ({ REDIS_URL: url = "" }) => {
+    const view = createDeviceView({ url, historySeconds, clock: Date.now });
+    const redis = new Redis(url);
+    try {
+      await work(view, redis, url);
+    } finally {
+      redis.disconnect();
+      await view.close();
+    }
+  });
+const nowS = (): number => Date.now() / 1000;
+
+keys(
+  "the last state is a hash, with tenant and site where they are not the default",
+  () =>
+    withView(18_000, async (view, redis) => {
+      const plain = newDevice();
+      const tenants = newDevice("acme", "berlin-1");
+      const last = lastOf(1_763_600_000_123_456, 41);
+      await view.write({
+        changes: [
+          changeOf(plain, [], { last }),
+          changeOf(tenants, [], { last }),
+        ],
+        publish: true,
+        mark: null,
+      });
+      const fields = {
+        order: "1763600000123456",
+        offset: "41",
+        payload: last.payload,
+        timestamp: "1763600000.123456",
+      };
+      assert.equal(
+        await redis.hgetall(`device:last_state:${plain.deviceId}`),
+        fields,
+      );
+      assert.equal(
+        await redis.hgetall(`device:last_state:acme/${tenants.deviceId}`),
+        { ...fields, tenant: "acme", site: "berlin-1" },
+      );
+    }),
+);
+
+keys(
+  "the history is a sorted set by Unix seconds that expires five hours after the last message",
+  () =>
+    withView(18_000, async (view, redis) => {
+      const device = newDevice();
+      const change = changeOf(device, [nowS() - 10]);
+      const key = `device:history:${device.deviceId}`;
+      await view.write({ changes: [change], publish: true, mark: null });
+      const [entry] = change.history;
+      assert.equal(await redis.zrange(key, 0, -1, "WITHSCORES"), [
+        entry?.member,
+        String(entry?.score),
+      ]);
+      assert.ok([17_999, 18_000].includes(await redis.ttl(key)));
+      await redis.expire(key, 100);
+      await view.write({
+        changes: [changeOf(device, [nowS()])],
+        publish: true,
+        mark: null,
+      });
+      assert.ok([17_999, 18_000].includes(await redis.ttl(key)));
+      await redis.expire(key, 100);
+      await view.write({
+        changes: [changeOf(device, [], { seenUs: Date.now() * 1000 })],
+        publish: true,
+        mark: null,
+      });
+      assert.ok((await redis.ttl(key)) <= 100, "a hello renewed the expiry");
+    }),
+);
+
+keys(
+  "a history whose messages are all too old disappears, and one that gets no more expires",
+  () =>
+    withView(1, async (view, redis) => {
+      const [trimmed, left] = [newDevice(), newDevice()];
+      const write = (...changes: ReturnType<typeof changeOf>[]) =>
+        view.write({ changes, publish: true, mark: null });
+      const at = nowS();
+      await write(changeOf(left, [at]));
+      const size = () => redis.exists(`device:history:${trimmed.deviceId}`);
+      await until(
+        async () => {
+          await write(changeOf(trimmed, [at]));
+          return (await size()) === 0;
+        },
+        { withinMs: 5_000, what: "the trimmed history disappears" },
+      );
+      await until(
+        async () =>
+          (await redis.exists(`device:history:${left.deviceId}`)) === 0,
+        {
+          withinMs: 5_000,
+          what: "the key expires",
+        },
+      );
+    }),
+);
+
+keys(
+  "the connection has its name, speaks RESP3, and reads scores as numbers",
+  () =>
+    withView(18_000, async (view, redis) => {
+      await view.ping();
+      const clients = String(await redis.client("LIST"));
+      const mine = clients
+        .split("\n")
+        .find((line) => line.includes("name=twinstream-view "));
+      assert.ok(mine, "no client of that name");
+      if (mine.includes(" resp=")) assert.match(mine, / resp=3/);
+    }),
+);
+
+keys("scripts forgotten by Redis between two writes are known again", () =>
+  withView(18_000, async (view, redis) => {
+    const device = newDevice();
+    const write = (offset: number) =>
+      view.write({
+        changes: [
+          changeOf(device, [nowS()], { last: lastOf(1, offset), seenUs: 1 }),
+        ],
+        publish: true,
+        mark: null,
+      });
+    await write(5);
+    await redis.script("FLUSH");
+    await write(6);
+    await redis.script("FLUSH");
+    await write(4);
+    assert.is(
+      await redis.hget(`device:last_state:${device.deviceId}`, "offset"),
+      "6",
+    );
+  }),
+);
+
+keys(
+  "scripts forgotten in the middle of a send make it fail as a whole, to be tried again",
+  () =>
+    withView(18_000, async (_view, _redis, url) => {
+      const link = connect({ url, name: "test", silenceMs: 5_000 });
+      const key = `twinstream:applied:${newTopic()}:0`;
+      const batch = createGatherer()((out) => {
+        const call = () => {
+          out.script(MOVE_MARK, key, 2);
+          out.arg("1");
+          out.arg("2");
+        };
+        call();
+        call();
+        out.command(2);
+        out.arg("SCRIPT");
+        out.arg("FLUSH");
+        call();
+        out.command(2);
+        out.arg("PING");
+        out.arg("still in step");
+      });
+      try {
+        const error = await link
+          .run((redis) => sendBatch(redis, batch))
+          .catch((failure: unknown) => failure);
+        assert.instance(error, TwinstreamError);
+        assert.match((error as Error).message, /NOSCRIPT/);
+        assert.ok((error as TwinstreamError).canRetry);
+        assert.is(await link.run((redis) => redis.ping("next")), "next");
+      } finally {
+        await link.close();
+      }
+    }),
+);
+
+keys("arguments of every length and alphabet arrive as they are", () =>
+  withView(18_000, async (_view, _redis, url) => {
+    const link = connect({ url, name: "test", silenceMs: 5_000 });
+    const gather = createGatherer();
+    const texts = [
+      ...["", "a", "é", "❄️", "\u0000\r\n$3\r\n", "\ud800"],
+      ...[9, 10, 63, 64, 65, 99, 100, 999, 1_000, 70_000, 9_000_000].flatMap(
+        (n) => ["x".repeat(n), `${"x".repeat(n - 1)}ü`],
+      ),
+    ];
+    try {
+      const batch = gather((out) => {
+        for (const text of texts) {
+          out.command(2);
+          out.arg("ECHO");
+          out.arg(text);
+        }
+      });
+      const replies = await link.run((redis) => sendBatch(redis, batch));
+      const wrong = texts.filter(
+        (text, i) => !Buffer.from(text).equals(replies[i] as Buffer),
+      );
+      assert.equal(
+        wrong.map((text) => text.length),
+        [],
+      );
+    } finally {
+      await link.close();
+    }
+  }),
+);
+
+keys.run();

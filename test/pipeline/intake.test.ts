@@ -1,0 +1,197 @@
+import * as fc from "fast-check";
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import type { TwinstreamError } from "../../src/errors.js";
+import { createIntake } from "../../src/pipeline/intake.js";
+import type { Position } from "../../src/pipeline/position.js";
+import { cut, type Slice } from "../../src/pipeline/slices.js";
+import { NOW_MS, record } from "../support/messages.js";
+
+const TOPIC = "iot-data";
+
+function records(from: number, to: number, bytes = 10) {
+  return Array.from({ length: to - from }, (_, i) =>
+    record(from + i, { value: Buffer.alloc(bytes), key: null }),
+  );
+}
+
+function intake(options: {
+  start?: number;
+  witness?: Position["witness"];
+  share?: { messages: number; bytes: number };
+  boundary?: number;
+}) {
+  const pushed: Slice[] = [];
+  const calls: string[] = [];
+  const refusals: TwinstreamError[] = [];
+  const ended = new AbortController();
+  const made = createIntake({
+    feed: {
+      seek: (_topic, _partition, offset) => calls.push(`seek ${offset}`),
+      pause: () => calls.push("pause"),
+      resume: () => calls.push("resume"),
+    },
+    partition: 0,
+    positions: [
+      {
+        topic: TOPIC,
+        start: options.start ?? 0,
+        witness: options.witness ?? null,
+        lost: null,
+      },
+    ],
+    share: () => options.share ?? { messages: 1000, bytes: 1e9 },
+    boundary: () => options.boundary ?? -1,
+    push: (slice) => pushed.push(slice),
+    refused: (error) => refusals.push(error),
+    signal: ended.signal,
+  });
+  return { intake: made, pushed, calls, refusals, ended };
+}
+
+const slicing = suite("slices");
+
+slicing("any cut of a batch is gapless and in order", () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.integer({ min: 1, max: 400_000 }), {
+        minLength: 1,
+        maxLength: 40,
+      }),
+      fc.integer({ min: -1, max: 45 }),
+      (sizes, boundary) => {
+        const batch = sizes.map((bytes, i) =>
+          record(i, { value: Buffer.alloc(bytes), key: null }),
+        );
+        const slices = cut(TOPIC, batch, 0, boundary);
+        let at = 0;
+        for (const slice of slices) {
+          assert.is(slice.from, at);
+          assert.is(slice.records[0]!.offset, at);
+          at = slice.to;
+          if (boundary > slice.from) assert.ok(boundary >= slice.to);
+        }
+        assert.is(at, sizes.length);
+      },
+    ),
+    { numRuns: 200 },
+  );
+});
+
+slicing(
+  "a slice holds about a megabyte, and one larger record alone is one",
+  () => {
+    const batch = [600_000, 600_000, 3_000_000, 10].map((bytes, i) =>
+      record(i, { value: Buffer.alloc(bytes), key: null }),
+    );
+    const lengths = cut(TOPIC, batch, 0, -1).map((one) => one.records.length);
+    assert.equal(lengths, [2, 1, 1]);
+  },
+);
+
+slicing(
+  "offsets without records belong to the slice of the record after them",
+  () => {
+    const [slice] = cut(TOPIC, [record(5), record(9)], 3, -1);
+    assert.is(slice!.from, 3);
+    assert.is(slice!.to, 10);
+  },
+);
+
+slicing.run();
+
+const test = suite("intake");
+
+test("records before the position are skipped", async () => {
+  const { intake: taking, pushed } = intake({ start: 5 });
+  assert.is(await taking.take(TOPIC, records(2, 8), 8), true);
+  assert.equal(
+    pushed.map(({ from, to }) => [from, to]),
+    [[5, 8]],
+  );
+});
+
+test("a batch that begins beyond the position is sought once, and then taken for what the log has", async () => {
+  const { intake: taking, pushed, calls } = intake({ start: 5 });
+  assert.is(await taking.take(TOPIC, records(7, 9), 9), false);
+  assert.equal(calls, ["seek 5"]);
+  assert.is(await taking.take(TOPIC, records(7, 9), 9), true);
+  assert.equal(
+    pushed.map(({ from, to }) => [from, to]),
+    [[5, 9]],
+  );
+});
+
+test("past its share it waits a little, pauses, and goes on where it stopped once there is room", async () => {
+  const share = { messages: 10, bytes: 1e9 };
+  const { intake: taking, pushed, calls } = intake({ share });
+  const big = records(0, 30, 400_000);
+  assert.is(await taking.take(TOPIC, big, 30), false);
+  const { to } = pushed.at(-1)!;
+  assert.ok(to >= 10 && to < 30, "it takes whole slices up to its share");
+  assert.equal(calls, ["pause", `seek ${to}`]);
+  taking.stored(pushed);
+  assert.is(calls.at(-1), "resume");
+  assert.is(taking.held.messages, 0);
+  assert.is(taking.held.bytes, 0);
+});
+
+test("room made while it waits lets the batch go on without a pause", async () => {
+  const share = { messages: 5, bytes: 1e9 };
+  const { intake: taking, pushed, calls } = intake({ share });
+  const done = taking.take(TOPIC, records(0, 5), 5);
+  setImmediate(() => taking.stored(pushed));
+  assert.is(await done, true);
+  assert.equal(calls, []);
+});
+
+test("bytes bound it as messages do", async () => {
+  const share = { messages: 1000, bytes: 1000 };
+  const { intake: taking, calls } = intake({ share });
+  assert.is(await taking.take(TOPIC, records(0, 2, 800), 2), true);
+  assert.equal(calls, ["pause"]);
+});
+
+test("another record than the one stored last is refused", async () => {
+  const {
+    intake: taking,
+    pushed,
+    refusals,
+  } = intake({
+    start: 5,
+    witness: { offset: 4, ms: NOW_MS - 1 },
+  });
+  assert.equal(taking.positions(), [{ topic: TOPIC, offset: 4 }]);
+  assert.is(await taking.take(TOPIC, records(4, 8), 8), false);
+  assert.is(refusals[0]?.code, "OTHER_RECORD");
+  assert.is(pushed.length, 0);
+});
+
+test("the record stored last is looked at and not taken again", async () => {
+  const {
+    intake: taking,
+    pushed,
+    refusals,
+  } = intake({
+    start: 5,
+    witness: { offset: 4, ms: NOW_MS },
+  });
+  assert.is(await taking.take(TOPIC, records(4, 8), 8), true);
+  assert.is(refusals.length, 0);
+  assert.equal(
+    pushed.map(({ from, to }) => [from, to]),
+    [[5, 8]],
+  );
+  assert.equal(taking.positions(), [{ topic: TOPIC, offset: 8 }]);
+});
+
+test("a session that ends while it waits takes nothing more", async () => {
+  const share = { messages: 1, bytes: 1e9 };
+  const { intake: taking, pushed, ended } = intake({ share });
+  const done = taking.take(TOPIC, records(0, 6, 1_100_000), 6);
+  ended.abort();
+  assert.is(await done, false);
+  assert.ok(pushed.length < 6);
+});
+
+test.run();

@@ -1,0 +1,141 @@
+/**
+ * The test runner: each file in a process of its own, fails unless there are files and every test in them passed, and ends
+ * with one line `N passed, N failed, N skipped`. Arguments are parts of file names to run only those.
+ */
+import { spawn } from "node:child_process";
+import { readdirSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+import { SHARED_STACK, startOwnStack, type Stack } from "./support/services.js";
+
+interface Outcome {
+  readonly file: string;
+  readonly total: number;
+  readonly passed: number;
+  readonly skipped: number;
+  /** Why the file counts as failed though no single test did; null when it does not. */
+  readonly broken: string | null;
+  readonly output: string;
+  readonly seconds: number;
+}
+
+/** Longest that one file may take. */
+const FILE_MS = 600_000;
+/** Folders whose tests need no services, and may run beside each other. */
+const UNIT = [
+  "domain",
+  "pipeline",
+  "actors",
+  "gateway",
+  "observe",
+  "simulator",
+];
+
+const here = fileURLToPath(new URL(".", import.meta.url));
+
+function runFile(file: string, env: NodeJS.ProcessEnv): Promise<Outcome> {
+  const startedMs = Date.now();
+  return new Promise((resolve) => {
+    const child = spawn(process.execPath, ["--enable-source-maps", file], {
+      env,
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    let output = "";
+    const read = (chunk: Buffer): void => {
+      output += chunk.toString();
+    };
+    child.stdout.on("data", read);
+    child.stderr.on("data", read);
+    const timer = setTimeout(() => child.kill("SIGKILL"), FILE_MS);
+    child.on("close", (code, signal) => {
+      clearTimeout(timer);
+      const total = sumOf(output, "Total");
+      const passed = sumOf(output, "Passed");
+      const skipped = sumOf(output, "Skipped");
+      let broken: string | null = null;
+      if (signal !== null) broken = `ended by ${signal}`;
+      else if (total + skipped === 0) broken = "ran no test";
+      else if (code !== 0 && passed === total) broken = `exit code ${code}`;
+      const seconds = (Date.now() - startedMs) / 1000;
+      const name = relative(here, file);
+      resolve({ file: name, total, passed, skipped, broken, output, seconds });
+    });
+  });
+}
+
+/** uvu prints `Total: 3` and the like once a suite run. */
+function sumOf(output: string, label: string): number {
+  const found = output.matchAll(new RegExp(`^\\s+${label}:\\s+(\\d+)`, "gm"));
+  return [...found].reduce((sum, match) => sum + Number(match[1]), 0);
+}
+
+async function inParallel(
+  files: readonly string[],
+  atOnce: number,
+  run: (file: string) => Promise<void>,
+): Promise<void> {
+  const left = [...files];
+  const worker = async (): Promise<void> => {
+    for (let file = left.shift(); file !== undefined; file = left.shift())
+      await run(file);
+  };
+  await Promise.all(Array.from({ length: atOnce }, worker));
+}
+
+const wanted = process.argv.slice(2);
+const files = readdirSync(here, { recursive: true, encoding: "utf8" })
+  .filter((name) => name.endsWith(".test.js"))
+  .map((name) => join(here, name))
+  .filter((file) => wanted.every((part) => file.includes(part)))
+  .toSorted();
+const isUnit = (file: string): boolean => {
+  const [folder = ""] = relative(here, file).split("/");
+  return UNIT.includes(folder) || folder.endsWith(".test.js");
+};
+const outcomes: Outcome[] = [];
+const run =
+  (env: NodeJS.ProcessEnv) =>
+  async (file: string): Promise<void> => {
+    const outcome = await runFile(file, env);
+    outcomes.push(outcome);
+    const { passed, total, skipped, seconds, broken } = outcome;
+    const good = passed === total && broken === null;
+    console.log(
+      `${good ? "ok  " : "FAIL"} ${outcome.file}  ${passed}/${total}${skipped > 0 ? `, ${skipped} skipped` : ""}  ${seconds.toFixed(1)} s${broken === null ? "" : `  (${broken})`}`,
+    );
+    const said = outcome.output
+      .split("\n")
+      .filter((line) => /^skipped: /i.test(line.trim()));
+    for (const line of good ? said : [outcome.output]) console.log(line);
+  };
+
+await inParallel(
+  files.filter(isUnit),
+  availableParallelism(),
+  run(process.env),
+);
+const others = files.filter((file) => !isUnit(file));
+let stack: Stack | null = null;
+if (others.length > 0) {
+  try {
+    const startedMs = Date.now();
+    stack = await startOwnStack(["kafka", "redis", "postgres", "mqtt"]);
+    console.log(
+      `services up in ${((Date.now() - startedMs) / 1000).toFixed(1)} s`,
+    );
+    const env = { ...process.env, [SHARED_STACK]: JSON.stringify(stack.env) };
+    await inParallel(others, 1, run(env));
+  } finally {
+    await stack?.stop();
+  }
+}
+
+const passed = outcomes.reduce((sum, one) => sum + one.passed, 0);
+const failed = outcomes.reduce(
+  (sum, one) => sum + one.total - one.passed + (one.broken === null ? 0 : 1),
+  0,
+);
+const skipped = outcomes.reduce((sum, one) => sum + one.skipped, 0);
+console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
+process.exitCode = files.length > 0 && failed === 0 && passed > 0 ? 0 : 1;

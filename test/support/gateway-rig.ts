@@ -1,0 +1,103 @@
+/** A gateway on doubles, at a fixed time. */
+import type { FastifyInstance } from "fastify";
+import { buildGateway } from "../../src/gateway/app.js";
+import {
+  createDependencyHealth,
+  type DependencyCheck,
+} from "../../src/gateway/dependency-health.js";
+import type { Problem } from "../../src/gateway/problems.js";
+import {
+  createMemoryLog,
+  createMemoryObserver,
+  createMemoryRecords,
+  createMemoryView,
+} from "./memory-readers.js";
+
+export const NOW_MS = Date.parse("2026-01-15T10:00:00.000Z");
+export const NOW_S = NOW_MS / 1000;
+export const NOW_US = NOW_MS * 1000;
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, unknown>>;
+  readonly text: string;
+  readonly body: unknown;
+}
+
+export interface GatewayRig {
+  readonly app: FastifyInstance;
+  readonly view: ReturnType<typeof createMemoryView>;
+  readonly records: ReturnType<typeof createMemoryRecords>;
+  readonly log: ReturnType<typeof createMemoryLog>;
+  readonly observer: ReturnType<typeof createMemoryObserver>;
+  /** Unix milliseconds; may be moved. */
+  readonly time: { nowMs: number };
+  get(url: string, headers?: Record<string, string>): Promise<Answer>;
+  post(url: string, body: unknown): Promise<Answer>;
+}
+
+export async function withGateway(
+  run: (rig: GatewayRig) => Promise<void>,
+  options: { checks?: DependencyCheck[] } = {},
+): Promise<void> {
+  const view = createMemoryView();
+  const records = createMemoryRecords();
+  const log = createMemoryLog();
+  const observer = createMemoryObserver();
+  const time = { nowMs: NOW_MS };
+  const app = buildGateway({
+    view,
+    records,
+    log,
+    observer,
+    clock: () => time.nowMs,
+    health: createDependencyHealth({
+      checks: options.checks ?? [],
+      observer,
+      clock: () => time.nowMs,
+    }),
+    metrics: async () => ({ contentType: "text/plain", body: "a_metric 1\n" }),
+    settings: { offlineTimeoutS: 60, historyHours: 5 },
+  });
+  const rig: GatewayRig = {
+    app,
+    view,
+    records,
+    log,
+    observer,
+    time,
+    get: async (url, headers = {}) =>
+      answerOf(await app.inject({ method: "GET", url, headers })),
+    post: async (url, body) =>
+      answerOf(
+        await app.inject({
+          method: "POST",
+          url,
+          headers: { "content-type": "application/json" },
+          payload: typeof body === "string" ? body : JSON.stringify(body),
+        }),
+      ),
+  };
+  try {
+    await run(rig);
+  } finally {
+    await app.close();
+  }
+}
+
+export function answerOf(response: {
+  statusCode: number;
+  headers: Readonly<Record<string, unknown>>;
+  body: string;
+}): Answer {
+  const isJson = String(response.headers["content-type"]).includes("json");
+  return {
+    status: response.statusCode,
+    headers: response.headers,
+    text: response.body,
+    body:
+      isJson && response.body !== "" ? JSON.parse(response.body) : undefined,
+  };
+}
+
+export const problemIn = (answer: Answer): Problem => answer.body as Problem;

@@ -1,0 +1,143 @@
+/** The program's own processes, started as a user would, for tests that kill them. */
+import { spawn, type ChildProcess } from "node:child_process";
+import { createServer } from "node:net";
+import { fileURLToPath } from "node:url";
+import { until } from "./wait.js";
+
+export interface RoleProcess {
+  readonly pid: number;
+  readonly metricsUrl: string;
+  /** Everything it printed. */
+  output(): string;
+  /** Value of a metric, summed over its labels; 0 while the process does not answer. */
+  metric(name: string, labels?: string): Promise<number>;
+  /** Waits until `/ready` says yes. */
+  ready(withinMs?: number): Promise<void>;
+  signal(signal: NodeJS.Signals): void;
+  /** Exit code, or the signal that ended it. */
+  readonly ended: Promise<number | NodeJS.Signals>;
+  /** SIGTERM and wait. */
+  stop(): Promise<number | NodeJS.Signals>;
+  /** SIGKILL and wait. */
+  kill(): Promise<void>;
+}
+
+const CLI = fileURLToPath(new URL("../../src/main/cli.js", import.meta.url));
+
+/** @param script another composition root than the command line, for tests that plant a fault. */
+export async function startRole(
+  role: string,
+  env: Readonly<Record<string, string>>,
+  options: { args?: readonly string[]; script?: string } = {},
+): Promise<RoleProcess> {
+  const port = await freePort();
+  const child = spawn(
+    process.execPath,
+    [
+      "--enable-source-maps",
+      options.script ?? CLI,
+      role,
+      ...(options.args ?? []),
+    ],
+    {
+      env: {
+        PATH: process.env["PATH"],
+        LOG_LEVEL: "info",
+        ...env,
+        METRICS_PORT: String(port),
+      },
+      stdio: ["ignore", "pipe", "pipe"],
+    },
+  );
+  return roleProcess(child, role, `http://127.0.0.1:${port}`);
+}
+
+function roleProcess(
+  child: ChildProcess,
+  role: string,
+  metricsUrl: string,
+): RoleProcess {
+  let output = "";
+  const read = (chunk: Buffer): void => {
+    output += chunk.toString();
+  };
+  child.stdout?.on("data", read);
+  child.stderr?.on("data", read);
+  let gone = false;
+  const ended = new Promise<number | NodeJS.Signals>((resolve) =>
+    child.on("close", (code, signal) => {
+      gone = true;
+      resolve(code ?? signal ?? 0);
+    }),
+  );
+  const get = async (path: string): Promise<Response | null> => {
+    try {
+      return await fetch(metricsUrl + path);
+    } catch {
+      return null; // Not listening yet, or gone: the caller waits or gives up.
+    }
+  };
+  return {
+    pid: child.pid!,
+    metricsUrl,
+    ended,
+    output: () => output,
+    async metric(name, labels = "") {
+      const text = (await (await get("/metrics"))?.text()) ?? "";
+      let sum = 0;
+      for (const line of text.split("\n"))
+        if (line.startsWith(`${name}{`) || line.startsWith(`${name} `))
+          if (line.includes(labels)) sum += Number(line.split(" ").at(-1));
+      return sum;
+    },
+    async ready(withinMs = 30_000) {
+      await until(
+        async () => {
+          if (gone) throw new Error(`${role} ended:\n${output}`);
+          return (await get("/ready"))?.status === 200;
+        },
+        { withinMs, what: `${role} to be ready` },
+      ).catch((error: unknown) => {
+        throw new Error(`${String(error)}\n${output}`);
+      });
+    },
+    signal: (signal) => child.kill(signal),
+    stop() {
+      child.kill("SIGTERM");
+      return ended;
+    },
+    async kill() {
+      child.kill("SIGKILL");
+      await ended;
+    },
+  };
+}
+
+/** Runs a command of the program to its end. */
+export async function runCommand(
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+): Promise<{ code: number; output: string }> {
+  const child = spawn(
+    process.execPath,
+    ["--enable-source-maps", CLI, ...args],
+    {
+      env: { PATH: process.env["PATH"], ...env },
+      stdio: ["ignore", "pipe", "pipe"],
+    },
+  );
+  const role = roleProcess(child, args.join(" "), "http://127.0.0.1:1");
+  const code = await role.ended;
+  return { code: Number(code), output: role.output() };
+}
+
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address() as { port: number };
+      server.close(() => resolve(port));
+    });
+  });
+}

@@ -1,0 +1,85 @@
+/** Real services for tests: the runner's shared stack where there is one, else a stack of the test's own. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+
+export type ServiceName = "kafka" | "redis" | "postgres" | "mqtt";
+
+/** Addresses by their settings' names: KAFKA_BROKERS, REDIS_URL, DATABASE_URL, MQTT_URL. */
+export type ServiceEnv = Readonly<Record<string, string>>;
+
+export interface Service {
+  readonly name: string;
+  readonly url: string;
+  readonly pid: number | null;
+  /** Starts it again on the same port and data; resolves when it answers. */
+  start(): Promise<void>;
+  stop(): Promise<void>;
+  kill(signal?: NodeJS.Signals): Promise<void>;
+  wipe(): Promise<void>;
+}
+
+export interface Stack {
+  readonly env: ServiceEnv;
+  readonly services: Readonly<Record<ServiceName, Service>>;
+  stop(options?: { wipe?: boolean }): Promise<void>;
+}
+
+interface StackModule {
+  startStack(options: {
+    dir: string;
+    services?: readonly ServiceName[];
+    say?: (line: string) => void;
+    env?: Record<string, string | undefined>;
+  }): Promise<Stack>;
+}
+
+/** How the runner hands its shared stack to a test file: JSON of a ServiceEnv. */
+export const SHARED_STACK = "TWINSTREAM_TEST_STACK";
+
+/** A stack in a folder of its own, on free ports; whoever starts it stops it. */
+export async function startOwnStack(
+  services: readonly ServiceName[],
+): Promise<Stack> {
+  const module = (await import(
+    pathToFileURL(resolve("deploy/stack.mjs")).href
+  )) as StackModule;
+  const dir = await mkdtemp(join(tmpdir(), "twinstream-test-"));
+  const stack = await module.startStack({
+    dir,
+    services,
+    say: () => undefined,
+    env: { TWINSTREAM_SERVICES: "native" },
+  });
+  return {
+    ...stack,
+    async stop() {
+      await stack.stop({ wipe: true });
+      await rm(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Runs a test against services that it shares with others: it uses names of its own, and leaves the services up. */
+export async function withServices<T>(
+  services: readonly ServiceName[],
+  work: (env: ServiceEnv) => Promise<T>,
+): Promise<T> {
+  const shared = process.env[SHARED_STACK];
+  if (shared !== undefined) return work(JSON.parse(shared) as ServiceEnv);
+  return withOwnStack(services, ({ env }) => work(env));
+}
+
+/** Runs a test against services that are its own, to be killed and stopped at will. */
+export async function withOwnStack<T>(
+  services: readonly ServiceName[],
+  work: (stack: Stack) => Promise<T>,
+): Promise<T> {
+  const stack = await startOwnStack(services);
+  try {
+    return await work(stack);
+  } finally {
+    await stack.stop();
+  }
+}
