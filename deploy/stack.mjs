@@ -6,6 +6,7 @@ import {
   dockerAnswers,
   dockerPortNames,
   dockerServices,
+  stopLeftContainers,
 } from "./compose/docker.mjs";
 import { kafka } from "./native/kafka.mjs";
 import { mqtt } from "./native/mosquitto.mjs";
@@ -141,6 +142,7 @@ export async function startStack({
   async function byDocker(/** @type {Place} */ { root, ours, home }) {
     const names = ours.map(({ name }) => name);
     const project = `twinstream-${shortHash(home)}`;
+    await stopLeftContainers(project);
     const ports = await choosePorts(root, dockerPortNames(names), say);
     return dockerServices(names, project, ports, say, giveUp.signal);
   }

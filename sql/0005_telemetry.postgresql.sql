@@ -22,7 +22,7 @@ BEGIN
   FOREACH day IN ARRAY days LOOP
     name := 'telemetry_data_' || to_char(day, 'YYYYMMDD');
     CONTINUE WHEN to_regclass('store.' || name) IS NOT NULL;
-    EXECUTE format('CREATE TABLE store.%I (LIKE store.telemetry_data)', name);
+    EXECUTE format('CREATE TABLE store.%I (LIKE store.telemetry_data INCLUDING CONSTRAINTS)', name);
     EXECUTE format('ALTER TABLE store.telemetry_data ATTACH PARTITION store.%I FOR VALUES FROM (%L) TO (%L)',
                    name, day::timestamptz, (day + 1)::timestamptz);
   END LOOP;

@@ -106,7 +106,8 @@ export function dockerServices(names, project, ports, say, signal) {
   let first = null;
 
   return names.map((name) => {
-    const { container, volume, url } = containerOf(name);
+    const { container, beside, volume, url } = containerOf(name);
+    let started = false;
     return {
       name,
       url: url(ports),
@@ -119,13 +120,15 @@ export function dockerServices(names, project, ports, say, signal) {
       async start() {
         const began = Date.now();
         signal.throwIfAborted();
-        if (first) await compose("up", "-d", "--wait", container);
-        else await (first = compose("up", "-d", "--wait", ...all));
+        first ??= compose("up", "-d", "--wait", ...all);
+        if (started) await compose("up", "-d", "--wait", container);
+        else await first;
+        started = true;
         say(`${name}: ${container} is healthy after ${since(began)}`);
       },
       async stop() {
         const began = Date.now();
-        await compose("stop", ...(first ? [container] : all));
+        await compose("stop", container, ...beside);
         say(`${name}: stopped in ${since(began)}`);
       },
       /** @param {NodeJS.Signals} [sent] */
@@ -135,13 +138,21 @@ export function dockerServices(names, project, ports, say, signal) {
         return compose("kill", "-s", sent, container);
       },
       async wipe() {
-        await compose("rm", "--stop", "--force", container);
+        await compose("rm", "--stop", "--force", container, ...beside);
         await run("docker", ["volume", "rm", "-f", `${project}_${volume}`]);
       },
       /** Docker starts it again by itself. @param {() => void} _listener */
       onDeath(_listener) {},
     };
   });
+}
+
+/**
+ * Stops what a killed launcher has left, so that its ports are free again.
+ * @param {string} project
+ */
+export async function stopLeftContainers(project) {
+  await run("docker", ["compose", "-p", project, "-f", FILE, "stop"]);
 }
 
 /** @param {string} name */

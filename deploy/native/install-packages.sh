@@ -6,7 +6,7 @@ set -eu
 export DEBIAN_FRONTEND=noninteractive
 
 # Two of these at once would take each other's policy file away.
-exec 9>/tmp/twinstream-packages.lock
+exec 9>/var/lib/apt/twinstream-packages.lock
 flock 9
 
 policy=/usr/sbin/policy-rc.d

@@ -65,6 +65,9 @@ export function shortHash(path) {
  */
 export function dataRoot(dir, accounts, say) {
   const link = join(dir, "data");
+  // The stack's own folder may be opened (mkdtemp's is shut), those above not.
+  if (accounts.some((account) => !canReach(account, dir)))
+    chmodSync(dir, statSync(dir).mode | 0o011);
   const unreachable = accounts.find((account) => !canReach(account, dir));
   if (!existsSync(link)) {
     rmSync(link, { force: true }); // one that points nowhere
@@ -86,11 +89,11 @@ export function dataRoot(dir, accounts, say) {
   const shut = accounts.find((account) => !canReach(account, root));
   if (shut)
     throw new Error(
-      `account ${shut?.name} cannot reach the data in ${root}; let it through ` +
+      `account ${shut.name} cannot reach the data in ${root}; let it through ` +
         `(chmod o+x on the folders above), or delete ${link} to begin anew`,
     );
-  if (unreachable)
-    say(`data is kept in ${root}: ${unreachable.name} cannot reach ${dir}`);
+  if (root !== link)
+    say(`data is kept in ${root}, where the services' accounts can reach it`);
   return root;
 }
 

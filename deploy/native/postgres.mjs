@@ -14,7 +14,7 @@ import { postgresAnswers } from "../stack/probe.mjs";
 import { isWorkplace, run } from "../stack/processes.mjs";
 import { lastLines } from "../stack/say.mjs";
 import { giveFile, makeFolder } from "./place.mjs";
-import { findPostgres } from "./programs.mjs";
+import { findPostgres, POSTGRES_AT_LEAST } from "./programs.mjs";
 
 const USER = "twinstream";
 const DATABASE = "twinstream";
@@ -75,6 +75,12 @@ function password(root) {
  */
 async function serverOf(folder) {
   const installed = await findPostgres();
+  if (installed.length === 0)
+    throw new Error(
+      `postgres: version ${POSTGRES_AT_LEAST} or later is needed, and this ` +
+        "machine's packages have an older one; install it from PostgreSQL's " +
+        "own packages, start a Docker engine, or give DATABASE_URL",
+    );
   const marker = join(folder, "cluster", "PG_VERSION");
   const made = existsSync(marker)
     ? Number(readFileSync(marker, "utf8"))

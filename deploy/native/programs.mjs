@@ -59,7 +59,10 @@ export async function findJava() {
  *   a PostgreSQL server's programs, and whether it has TimescaleDB
  */
 
-/** @returns {Promise<Postgres[]>} the best one first */
+/** The SQL needs it. */
+export const POSTGRES_AT_LEAST = 15;
+
+/** @returns {Promise<Postgres[]>} new enough ones, the best one first */
 export async function findPostgres() {
   const debian = "/usr/lib/postgresql";
   const folders = existsSync(debian)
@@ -76,7 +79,7 @@ export async function findPostgres() {
     if (!isProgram(join(folder, "initdb"))) continue;
     const version = await run(join(folder, "postgres"), ["--version"]);
     const major = Number(/\) (\d+)/.exec(version.stdout)?.[1] ?? 0);
-    if (major < 13) continue;
+    if (major < POSTGRES_AT_LEAST) continue;
     found.push({ major, folder, timescale: await hasTimescale(folder) });
   }
   return found.sort(

@@ -1,6 +1,7 @@
 // Ports of our own: free ones, remembered beside the data, and never promised
 // to two stacks at once.
 import {
+  lstatSync,
   mkdirSync,
   readFileSync,
   rmSync,
@@ -43,6 +44,9 @@ function claimsFolder() {
   const user = process.getuid?.() ?? "user";
   const folder = join(tmpdir(), `twinstream-ports-${user}`);
   mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const { uid } = lstatSync(folder);
+  if (typeof user === "number" && uid !== user)
+    throw new Error(`${folder} belongs to another user (uid ${uid})`);
   return folder;
 }
 

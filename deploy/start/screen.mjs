@@ -21,7 +21,7 @@ export function openScreen(out) {
   /** @param {string} line */
   const progress = (line) => {
     if (out.isTTY) {
-      status = line.slice(0, out.columns - 1);
+      status = line.slice(0, (out.columns || 80) - 1);
       out.write(`\r\u001b[K${status}`);
     } else if (Date.now() - printed >= PLAIN_EVERY_MS) {
       printed = Date.now();

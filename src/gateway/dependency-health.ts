@@ -34,6 +34,8 @@ export function createDependencyHealth(deps: {
   readonly clock: Clock;
 }): () => Promise<Health> {
   let latest: { atMs: number; health: Promise<Health> } | null = null;
+  /** Looks that nobody waits for any more, by part: a service that hangs is not asked again meanwhile. */
+  const hanging = new Map<string, Promise<unknown>>();
 
   async function look(nowMs: number): Promise<Health> {
     const parts = await Promise.all(deps.checks.map(lookAt));
@@ -53,7 +55,7 @@ export function createDependencyHealth(deps: {
       reason,
     });
     try {
-      await inTime(check(), CHECK_MS, "TOO_SLOW");
+      await inTime(once(part, check), CHECK_MS, "TOO_SLOW");
       return finding(null);
     } catch (error) {
       deps.observer.emit({
@@ -63,6 +65,16 @@ export function createDependencyHealth(deps: {
       });
       return finding(shown(error));
     }
+  }
+
+  function once(
+    part: string,
+    check: DependencyCheck["check"],
+  ): Promise<unknown> {
+    const mine =
+      hanging.get(part) ?? check().finally(() => hanging.delete(part));
+    hanging.set(part, mine);
+    return mine;
   }
 
   return () => {

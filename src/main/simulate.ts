@@ -30,8 +30,9 @@ What is sent
   parsec       an inverter's parsec_v1, 3 points            hello   keep-alive, no reading
   --poison     messages that must end as dead letters (broken JSON, wrong types, the year 1999, …)
   --duplicates the bytes of an earlier message once more    --out-of-order  kept back for up to 8 turns of the device
-Every payload carries seq and boot (as points; parsec within fw), and a device never uses a time twice but in duplicates.
-With the same --seed and --start a run sends the same bytes again; with --rate 0 whatever the machine's speed.
+Every payload carries seq and boot (as points; parsec within fw; a tenant's hello is just the word online), and a device
+never uses a time twice but in duplicates. With the same options, --seed and --start a run sends the same bytes again,
+whatever the machine's speed: with --rate 0 device clocks advance 10 µs a message.
 
 The ledger: one JSON line for each attempt
   dev boot seq devTs(µs) class(ok|dup|late|poison|hello) points sha256 [reason] attempt outcome [code] tSend tPuback|null
@@ -193,6 +194,7 @@ export function simulateCommand(): Command {
     )
     .addOption(option("--unit <text>", "unit of the replay's point"))
     .addHelpText("after", HELP)
+    .showSuggestionAfterError(false)
     .allowExcessArguments(false)
     .exitOverride((error) =>
       process.exit(error.exitCode === 0 ? 0 : EXIT.badArguments),

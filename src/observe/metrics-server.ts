@@ -7,7 +7,7 @@ import type { Readiness } from "./readiness.js";
 export interface MetricsServer {
   /** Where it listens, such as `http://127.0.0.1:9100`. */
   readonly url: string;
-  close(): Promise<void>;
+  readonly close: () => Promise<void>;
 }
 
 /**

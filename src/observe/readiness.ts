@@ -9,11 +9,11 @@ export interface PartState {
 
 export interface Readiness {
   /** A part's new state; it stands until the next report. */
-  report(state: PartState): void;
+  readonly report: (state: PartState) => void;
   /** A part that is no more, such as a partition given away. */
-  forget(part: string): void;
+  readonly forget: (part: string) => void;
   /** Ready when there are parts and all are. Parts in the order in which they first appeared. */
-  state(): { ready: boolean; parts: PartState[] };
+  readonly state: () => { ready: boolean; parts: PartState[] };
 }
 
 /** `expected` parts are not ready until they say so, so that a process is not taken for ready before it began. */

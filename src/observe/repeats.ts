@@ -3,9 +3,9 @@ import type { Clock } from "../ports.js";
 
 export interface Repeats {
   /** How many were left out since the last line, when a line is due now; null when this one is to be left out too. */
-  due(key: string): number | null;
+  readonly due: (key: string) => number | null;
   /** The fact has ended: its next occurrence is a first one. */
-  forget(key: string): void;
+  readonly forget: (key: string) => void;
 }
 
 const FIRST_PAUSE_MS = 5_000;
@@ -52,4 +52,24 @@ export function createRepeats(clock: Clock): Repeats {
     const oldest = known.keys().next();
     if (oldest.done !== true) known.delete(oldest.value);
   }
+}
+
+type Level = "debug" | "info" | "warn" | "error";
+
+/**
+ * Writes the lines of a client library that says the same again with every attempt: warnings and errors by their text, the
+ * first at once and then ever more seldom.
+ */
+export function seldomLines(
+  log: Readonly<Record<Level, (fields: object, message: string) => void>>,
+  clock: Clock,
+): (level: Level, message: string, fields: object) => void {
+  const repeats = createRepeats(clock);
+  return (level, message, fields) => {
+    if (level === "debug" || level === "info")
+      return log[level](fields, message);
+    const left = repeats.due(message);
+    if (left !== null)
+      log[level](left > 0 ? { ...fields, left_out: left } : fields, message);
+  };
 }

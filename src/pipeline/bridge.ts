@@ -54,11 +54,14 @@ export interface Bridge {
   stop(withinMs: number): Promise<number>;
 }
 
-/** One append carries about this much, a larger message alone; far below the 4 MiB that `iot-data` takes. */
-export const APPEND_BYTES = 1_000_000;
-
-/** Key, headers and braces of a record, roughly: many tiny messages are a large request too. */
-const RECORD_OVERHEAD_BYTES = 200;
+/**
+ * What one append carries at most, a larger message alone. Just what the log's writer puts into one request (900 KiB, 2,000
+ * records): more would travel as a large request and a small one behind it, each waited for.
+ */
+export const APPEND_BYTES = 900_000;
+export const APPEND_RECORDS = 2000;
+/** Key, headers and framing of a record, roughly: many tiny messages are a large request too. */
+const RECORD_OVERHEAD_BYTES = 140;
 
 interface Batch {
   readonly packets: readonly InboundPacket[];
@@ -117,7 +120,11 @@ export function createBridge(
   /** Sees to it that the next append begins when it should; called for every message, so it decides quickly. */
   function plan(): void {
     if (appending || planned !== null || gathered.length === 0) return;
-    const atOnce = holding || stopping || gatheredBytes >= APPEND_BYTES;
+    const atOnce =
+      holding ||
+      stopping ||
+      gatheredBytes >= APPEND_BYTES ||
+      gathered.length >= APPEND_RECORDS;
     if (!atOnce && lingering !== null) return;
     // At most lingerMs, should the clock have been set back.
     const waitMs = Math.min(
@@ -146,6 +153,7 @@ export function createBridge(
     let bytes = 0;
     for (const packet of gathered) {
       const expected = packet.payload.length + RECORD_OVERHEAD_BYTES;
+      if (records.length === APPEND_RECORDS) break;
       if (records.length > 0 && bytes + expected > APPEND_BYTES) break;
       const record = toRecord(packet, settings);
       records.push(record);

@@ -7,7 +7,6 @@
  */
 import {
   type DeviceClient,
-  type Outgoing,
   createDeviceClient,
 } from "../adapters/mqtt/device-client.js";
 import { connectAll } from "./connect-all.js";
@@ -15,6 +14,7 @@ import { bootOf } from "./device-turns.js";
 import type { SimulatedDevice } from "./devices.js";
 import type { Planned } from "./fleet.js";
 import { type Ending, type Ledger, ledgerLine } from "./ledger.js";
+import { type Message, compose } from "./message.js";
 import type { Plan } from "./plan.js";
 import { createResponder } from "./responder.js";
 import { type Progress, type Summary, startTally } from "./tally.js";
@@ -43,15 +43,6 @@ export interface LoadSettings {
   readonly signal: AbortSignal;
   /** Called each second while it runs. */
   readonly progress: (progress: Progress) => void;
-}
-
-/** One message of the plan, or (`planned` null) a device's ack to a command. */
-interface Message extends Outgoing {
-  readonly device: SimulatedDevice;
-  readonly planned: Planned | null;
-  /** The latest attempt that the ledger has. */
-  recorded: number;
-  settled: boolean;
 }
 
 /** A connection and what its devices have to say. */
@@ -295,19 +286,3 @@ export async function runLoad(settings: LoadSettings): Promise<Summary> {
 }
 
 const UNANSWERED: Ending = { outcome: "unknown", code: 0, tPuback: null };
-
-const compose = (
-  device: SimulatedDevice,
-  topic: Buffer,
-  payload: Buffer,
-  planned: Planned | null,
-): Message => ({
-  device,
-  topic,
-  payload,
-  planned,
-  attempt: 0,
-  sentMs: 0,
-  recorded: 0,
-  settled: false,
-});

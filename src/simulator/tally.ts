@@ -116,17 +116,25 @@ export function startTally() {
       const seconds = Math.max(0, lastMs - beganMs) / 1000;
       return {
         ...run,
-        seconds,
         ...count,
+        seconds: rounded(seconds),
+        behindMs: rounded(count.behindMs),
         sentByClass,
-        rate: seconds > 0 ? count.acked / seconds : 0,
+        rate: seconds > 0 ? Math.round(count.acked / seconds) : 0,
         latencyMs: {
-          p50: latencies.percentile(0.5),
-          p99: latencies.percentile(0.99),
-          max: latencies.max(),
+          p50: rounded(latencies.percentile(0.5)),
+          p99: rounded(latencies.percentile(0.99)),
+          max: rounded(latencies.max()),
         },
         commands,
       };
     },
   };
+}
+
+/** To a thousandth: milliseconds to the microsecond, seconds to the millisecond. */
+function rounded(value: number): number;
+function rounded(value: number | null): number | null;
+function rounded(value: number | null): number | null {
+  return value === null ? null : Math.round(value * 1000) / 1000;
 }

@@ -1,4 +1,6 @@
-/** What every DeviceView and its DeviceViewReader do, in memory or in Redis. */
+/**
+ * What every DeviceView and its DeviceViewReader do, in memory or in Redis. Longer than 300 lines: one port, one suite.
+ */
 import { randomBytes } from "node:crypto";
 import fc from "fast-check";
 import { suite } from "uvu";

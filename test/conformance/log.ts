@@ -433,7 +433,7 @@ export function logConformance(name: string, withLog: WithLog): Test {
         what: "a to share",
       });
       assert.equal(
-        [...a.seen.partitions, ...b.seen.partitions].sort(),
+        [...a.seen.partitions, ...b.seen.partitions].sort((p, q) => p - q),
         PARTITIONS,
       );
       assert.is(b.seen.partitions.length, 2);

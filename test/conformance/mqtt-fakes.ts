@@ -24,18 +24,22 @@ interface Session {
 
 export interface FakeBroker {
   /** A source with a session of its own under this client id. */
-  source(clientId: string): PacketSource;
-  link(): CommandLink;
-  publish(topic: string, payload: Buffer | string, qos?: 0 | 1): void;
+  readonly source: (clientId: string) => PacketSource;
+  readonly link: () => CommandLink;
+  readonly publish: (
+    topic: string,
+    payload: Buffer | string,
+    qos?: 0 | 1,
+  ) => void;
   /** Breaks every connection; each comes back on its own. */
-  cut(): void;
+  readonly cut: () => void;
   /** Takes the broker away, and gives it back. */
-  down(): void;
-  up(): void;
+  readonly down: () => void;
+  readonly up: () => void;
   /** QoS 1 messages of a session without a PUBACK. */
-  unacknowledged(clientId: string): number;
+  readonly unacknowledged: (clientId: string) => number;
   /** A device's subscription to its commands, and what came on it. */
-  subscribe(address: string): CommandRequest[];
+  readonly subscribe: (address: string) => CommandRequest[];
 }
 
 interface Connection {
@@ -84,7 +88,7 @@ export function createFakeBroker(clock: () => number = Date.now): FakeBroker {
         me.deliver();
       },
       deliver() {
-        for (const entry of [...(session?.entries ?? [])]) {
+        for (const entry of session?.entries.slice() ?? []) {
           if (!connected || held) return;
           if (entry.sentAs !== null || !session) continue;
           entry.sentAs = entry.qos === 0 ? 0 : session.nextId++;

@@ -14,13 +14,13 @@ import { until, within } from "../support/wait.js";
 
 export interface SourceGround {
   /** Sources of one client id share a session; all are subscribed to `devices/{name}/data`. */
-  source(clientId: string): PacketSource;
+  readonly source: (clientId: string) => PacketSource;
   /** Of this run alone. */
   readonly name: string;
   /** Publishes to `devices/{name}/data`, in order; resolves once the broker has it. */
-  publish(payload: Buffer | string, qos?: 0 | 1): Promise<void>;
+  readonly publish: (payload: Buffer | string, qos?: 0 | 1) => Promise<void>;
   /** Ends the source's connection once the broker has what was sent on it; it comes back on its own. */
-  cut(): void;
+  readonly cut: () => void;
 }
 
 type With<T> = (use: (ground: T) => Promise<void>) => Promise<void>;
@@ -179,10 +179,10 @@ export function packetSourceSuite(
 export interface LinkGround {
   readonly link: CommandLink;
   /** A device that listens for its commands from now on; answers the `cmd_id`s it gets. */
-  listen(device: DeviceRef): Promise<string[]>;
+  readonly listen: (device: DeviceRef) => Promise<string[]>;
   /** Takes the broker away from the link, and gives it back. */
-  down(): Promise<void>;
-  up(): Promise<void>;
+  readonly down: () => Promise<void>;
+  readonly up: () => Promise<void>;
 }
 
 export function someDevice(

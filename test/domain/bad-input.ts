@@ -219,7 +219,7 @@ export const BAD_INPUT: readonly BadInput[] = [
   {
     name: "an unknown t",
     payload: v1(`[${point("a", "double", "1")}]`),
-    outcome: invalid("points[0].t: expected one of float int num"),
+    outcome: invalid("points[0].t: expected one of float num int"),
   },
   {
     name: "a t that every object inherits",

@@ -15,7 +15,7 @@ import { DEAD_LETTER_REASONS } from "../../src/errors.js";
 import { BAD_INPUT, type BadInput } from "./bad-input.js";
 import { heard, NOW_MS, PARTITIONS, recordOf, RULES } from "./records.js";
 
-const { decode } = createDecoder(RULES);
+const { decode, decodeCommand } = createDecoder(RULES);
 
 /** What the bridge would put on the log for a case of the table. */
 function sent({ payload, topic }: BadInput): LogRecord {
@@ -432,6 +432,39 @@ fuzz("whatever lies on the log is a message or a dead letter", () => {
       (value, key) => settled(decode(recordOf(key, value))),
     ),
     { numRuns: 5000 },
+  );
+});
+
+fuzz("whatever lies among the commands is a message or a dead letter", () => {
+  const fields = fc.constantFrom(
+    "kind",
+    "tenant",
+    "device_id",
+    "cmd_id",
+    "op",
+    "params",
+    "by",
+    "ts",
+    "expires_at",
+    "queue",
+    "extra",
+  );
+  const values = fc.oneof(
+    fc.jsonValue(),
+    fc.constantFrom("command", "release", "cancel", "dev-1", 1763632800),
+  );
+  fc.assert(
+    fc.property(
+      fc.oneof(
+        payloads,
+        fc
+          .dictionary(fields, values)
+          .map((it) => Buffer.from(JSON.stringify(it))),
+      ),
+      fc.option(fc.constantFrom("dev-1", "", "a/b")),
+      (value, key) => settled(decodeCommand(recordOf(key, value))),
+    ),
+    { numRuns: 3000 },
   );
 });
 

@@ -201,6 +201,7 @@ const hostile = fc
           ',"timestamp":1} ',
           ',"timestamp":1,"kind":"ack"}',
           ',"timestamp":1,"kind":"what"}',
+          ',"timestamp":1,"kind":"bad_topic"}',
           ',"timestamp":1,"kind":null}',
           ',"timestamp":1,"tenant":"default","site":"hq"}',
           ',"timestamp":1,"payload":3}',

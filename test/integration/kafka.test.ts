@@ -32,8 +32,8 @@ interface Bench {
   readonly inspector: LogInspector;
   /** A topic of this test, of one partition. */
   readonly topic: string;
-  feed(onCrash?: (error: Error) => void): LaneFeed;
-  read(): Promise<LogRecord[]>;
+  readonly feed: (onCrash?: (error: Error) => void) => LaneFeed;
+  readonly read: () => Promise<LogRecord[]>;
 }
 
 /** A topic and clients for one test; all of them end with it. */

@@ -255,6 +255,62 @@ source(
     }),
 );
 
+source("a held source with unread packets stops without delay", () =>
+  withBroker(async ({ proxy, peer, name }) => {
+    const running = sourceOn(proxy.url, name, `full-${name}`);
+    try {
+      await running.start(() => undefined);
+      running.hold();
+      for (let i = 0; i < 5; i += 1)
+        await peer.publishAsync(`devices/${name}/data`, Buffer.alloc(500_000), {
+          qos: 1,
+        });
+      await within(1000, running.stop(), "the stop");
+    } finally {
+      await running.stop();
+    }
+  }),
+);
+
+source("a source put out by another of its client id says so", async () => {
+  // mosquitto 2.0 closes without a word; others send DISCONNECT with reason 142, as the specification has it.
+  const server = createServer((socket: Socket) => {
+    socket.on("error", () => undefined);
+    socket.once("data", () =>
+      socket.end(Buffer.from([0x20, 3, 0, 0, 0, 0xe0, 2, 142, 0])),
+    );
+  });
+  await new Promise<void>((resolve) =>
+    server.listen(0, "127.0.0.1", () => resolve()),
+  );
+  const events: TelemetryEvent[] = [];
+  const running = createPacketSource({
+    url: `mqtt://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    clientId: "twin",
+    filters: ["t"],
+    qos: 1,
+    receiveMaximum: 10,
+    clock: Date.now,
+    observer: { emit: (event) => events.push(event) },
+  });
+  const started = running.start(() => undefined).catch(() => undefined);
+  try {
+    await until(
+      () =>
+        events.some(
+          (event) =>
+            event.type === "mqtt_connection" &&
+            event.detail.includes("another client connected as twin"),
+        ),
+      { ...patience, what: "the reason" },
+    );
+  } finally {
+    await running.stop();
+    await started;
+    server.close();
+  }
+});
+
 source("a broker that refuses MQTT 5 is spoken to in 3.1.1", async () => {
   const levels: number[] = [];
   const events: TelemetryEvent[] = [];

@@ -78,10 +78,15 @@ keys(
       const key = `device:history:${device.deviceId}`;
       await view.write({ changes: [change], publish: true, mark: null });
       const [entry] = change.history;
-      assert.equal(await redis.zrange(key, 0, -1, "WITHSCORES"), [
-        entry?.member,
-        String(entry?.score),
-      ]);
+      const [member, score] = await redis.zrangebyscore(
+        key,
+        "-inf",
+        "+inf",
+        "WITHSCORES",
+      );
+      assert.is(member, entry?.member);
+      // As numbers: Redis 7.0 writes 1763600000.123 as 1763600000.1229999.
+      assert.is(Number(score), entry?.score);
       assert.ok([17_999, 18_000].includes(await redis.ttl(key)));
       await redis.expire(key, 100);
       await view.write({
@@ -205,12 +210,11 @@ keys("arguments of every length and alphabet arrive as they are", () =>
   withView(18_000, async (_view, _redis, url) => {
     const link = connect({ url, name: "test", silenceMs: 5_000 });
     const gather = createGatherer();
-    const texts = [
-      ...["", "a", "é", "❄️", "\u0000\r\n$3\r\n", "\ud800"],
-      ...[9, 10, 63, 64, 65, 99, 100, 999, 1_000, 70_000, 9_000_000].flatMap(
-        (n) => ["x".repeat(n), `${"x".repeat(n - 1)}ü`],
-      ),
-    ];
+    const lengths = [9, 10, 63, 64, 65, 99, 100, 999, 1_000, 70_000, 9_000_000];
+    const texts = ["", "a", "é", "❄️", "\u0000\r\n$3\r\n", "\ud800"].concat(
+      lengths.map((n) => "x".repeat(n)),
+      lengths.map((n) => `${"x".repeat(n - 1)}ü`),
+    );
     try {
       const batch = gather((out) => {
         for (const text of texts) {

@@ -5,6 +5,7 @@ import { TwinstreamError } from "../../src/errors.js";
 import { HEADER } from "../../src/domain/message.js";
 import {
   APPEND_BYTES,
+  APPEND_RECORDS,
   type BridgeSettings,
   createBridge,
 } from "../../src/pipeline/bridge.js";
@@ -26,8 +27,8 @@ const patience = { withinMs: 2000 };
 function createHandLog() {
   const waiting: {
     records: readonly OutgoingRecord[];
-    resolve(): void;
-    reject(error: Error): void;
+    resolve: () => void;
+    reject: (error: Error) => void;
   }[] = [];
   const stored: OutgoingRecord[] = [];
   let appends = 0;
@@ -52,13 +53,13 @@ function createHandLog() {
     waiting,
     appends: () => appends,
     /** Acknowledges the next append and answers its records. */
-    async accept(): Promise<readonly OutgoingRecord[]> {
+    accept: async (): Promise<readonly OutgoingRecord[]> => {
       const { records, resolve } = await next();
       stored.push(...records);
       resolve();
       return records;
     },
-    async refuse(error: Error): Promise<readonly OutgoingRecord[]> {
+    refuse: async (error: Error): Promise<readonly OutgoingRecord[]> => {
       const { records, reject } = await next();
       reject(error);
       return records;
@@ -73,7 +74,7 @@ type Ground = ReturnType<typeof createHandLog> & {
   /** Packet ids in the order in which they were acknowledged, dropped ones included. */
   acknowledged: InboundPacket[];
   events: TelemetryEvent[];
-  publish(device: string, payload: string, qos?: 0 | 1): void;
+  publish: (device: string, payload: string, qos?: 0 | 1) => void;
 };
 
 async function withBridge(
@@ -214,7 +215,7 @@ test("the window counts bytes too, and one message may pass it", () =>
     { windowBytes: 1000 },
   ));
 
-test("an append carries about a megabyte; a larger message goes alone", () =>
+test("an append carries about 900 kB; a larger message goes alone", () =>
   withBridge(
     async ({ publish, accept, waiting, stored }) => {
       const large = "x".repeat(2_000_000);
@@ -229,6 +230,17 @@ test("an append carries about a megabyte; a larger message goes alone", () =>
       assert.equal(appends, [[0], [1], [2, 3], [4, 5, 6]]);
     },
     { windowBytes: 10_000_000 },
+  ));
+
+test("many tiny messages are appended 2,000 at a time", () =>
+  withBridge(
+    async ({ publish, accept, stored }) => {
+      for (const n of numbers(0, 4500)) publish("d1", `{"n":${n}}`);
+      const sizes: number[] = [];
+      while (stored.length < 4500) sizes.push((await accept()).length);
+      assert.equal(sizes, [APPEND_RECORDS, APPEND_RECORDS, 500]);
+    },
+    { window: 5000 },
   ));
 
 test("while the log is away the same records are tried again; nothing is acknowledged early and nothing is lost", () =>

@@ -10,7 +10,7 @@ import {
   createMemoryLog,
   createMemoryObserver,
   createMemoryRecords,
-  createMemoryView,
+  createMemoryReader,
 } from "./memory-readers.js";
 
 export const NOW_MS = Date.parse("2026-01-15T10:00:00.000Z");
@@ -26,7 +26,7 @@ export interface Answer {
 
 export interface GatewayRig {
   readonly app: FastifyInstance;
-  readonly view: ReturnType<typeof createMemoryView>;
+  readonly view: ReturnType<typeof createMemoryReader>;
   readonly records: ReturnType<typeof createMemoryRecords>;
   readonly log: ReturnType<typeof createMemoryLog>;
   readonly observer: ReturnType<typeof createMemoryObserver>;
@@ -40,11 +40,11 @@ export async function withGateway(
   run: (rig: GatewayRig) => Promise<void>,
   options: { checks?: DependencyCheck[] } = {},
 ): Promise<void> {
-  const view = createMemoryView();
   const records = createMemoryRecords();
   const log = createMemoryLog();
   const observer = createMemoryObserver();
   const time = { nowMs: NOW_MS };
+  const view = createMemoryReader(() => time.nowMs);
   const app = buildGateway({
     view,
     records,

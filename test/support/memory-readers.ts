@@ -1,10 +1,13 @@
-/** In-memory doubles of what the gateway stands on. `fail` makes every call of a double fail with that error. */
-import { address } from "../../src/domain/names.js";
-import { toSeconds } from "../../src/domain/time.js";
-import type { TwinstreamError } from "../../src/errors.js";
+/**
+ * In-memory doubles of what the gateway stands on. `fail` makes every call of a double fail with that error; `calls` are the
+ * names of the calls made. The view is the one that passes the conformance suite.
+ */
 import type { LastState } from "../../src/domain/device.js";
+import { address } from "../../src/domain/names.js";
+import { parseSeconds, toSeconds } from "../../src/domain/time.js";
+import type { TwinstreamError } from "../../src/errors.js";
 import type {
-  AcceptedCommand,
+  Clock,
   CommandRecord,
   DeviceRecord,
   DeviceRecords,
@@ -13,88 +16,90 @@ import type {
   Observer,
   OutgoingRecord,
   TelemetryEvent,
+  ViewWrite,
 } from "../../src/ports.js";
+import { createMemoryDeviceView } from "./memory-view.js";
 
 interface Failing {
   fail: TwinstreamError | Error | null;
 }
 
-export interface MemoryView extends DeviceViewReader, Failing {
-  /** By tenant, then device: Unix seconds. A tenant that is not there has no online set. */
-  readonly onlineSets: Map<string, Map<string, number>>;
-  readonly lasts: Map<string, { payload: string; timestamp: number }>;
-  /** By address: full messages' JSON, in any order. */
-  readonly histories: Map<string, string[]>;
-  readonly accepted: Map<string, AcceptedCommand>;
-  /** Names of the calls made. */
+export interface MemoryReader extends DeviceViewReader, Failing {
   readonly calls: string[];
+  /** Puts devices of tenant `default` into the online set: Unix seconds by device id. */
+  putOnline(seenS: Readonly<Record<string, number>>): Promise<void>;
+  putLast(
+    deviceId: string,
+    last: { payload: string; timestamp: number },
+  ): Promise<void>;
+  /** Full messages' JSON, in any order. */
+  putHistory(deviceId: string, messages: readonly string[]): Promise<void>;
 }
 
-export function createMemoryView(): MemoryView {
-  const onlineSets = new Map<string, Map<string, number>>();
-  const lasts = new Map<string, { payload: string; timestamp: number }>();
-  const histories = new Map<string, string[]>();
-  const accepted = new Map<string, AcceptedCommand>();
+/** Long enough for the double to trim nothing: what the gateway leaves out, it leaves out itself. */
+const HISTORY_SECONDS = 1e8;
+
+export function createMemoryReader(clock: Clock): MemoryReader {
+  const { view, reader } = createMemoryDeviceView({
+    historySeconds: HISTORY_SECONDS,
+    clock,
+  });
   const calls: string[] = [];
-  const called = (name: string): void => {
+  const told = (name: string): void => {
     calls.push(name);
-    if (view.fail !== null) throw view.fail;
+    if (memory.fail !== null) throw memory.fail;
   };
-  const view: MemoryView = {
+  const put = async (
+    deviceId: string,
+    change: Partial<ViewWrite["changes"][number]>,
+  ): Promise<void> => {
+    const device = {
+      address: deviceId,
+      tenant: "default",
+      deviceId,
+      site: null,
+      equipmentId: 0,
+    };
+    const none = { history: [], publish: [], last: null, seenUs: 0 };
+    const changes = [{ device, ...none, ...change }];
+    await view.write({ changes, publish: false, mark: null });
+  };
+  const memory: MemoryReader = {
     fail: null,
-    onlineSets,
-    lasts,
-    histories,
-    accepted,
     calls,
-    async last(at) {
-      called("last");
-      return lasts.get(at) ?? null;
+    last: async (...given) => (told("last"), reader.last(...given)),
+    history: async (...given) => (told("history"), reader.history(...given)),
+    online: async (...given) => (told("online"), reader.online(...given)),
+    seen: async (...given) => (told("seen"), reader.seen(...given)),
+    rememberCommand: async (...given) => (
+      told("rememberCommand"),
+      reader.rememberCommand(...given)
+    ),
+    acceptedCommand: async (...given) => (
+      told("acceptedCommand"),
+      reader.acceptedCommand(...given)
+    ),
+    ping: async () => told("ping"),
+    close: async () => undefined,
+    async putOnline(seenS) {
+      for (const [deviceId, seconds] of Object.entries(seenS))
+        await put(deviceId, { seenUs: parseSeconds(seconds) });
     },
-    async history(at, fromS, toS, offset, limit) {
-      called("history");
-      const scored = (histories.get(at) ?? []).map((member) => ({
+    async putLast(deviceId, { payload, timestamp }) {
+      const timeUs = parseSeconds(timestamp);
+      await put(deviceId, {
+        last: { orderUs: timeUs, offset: 0, timeUs, payload },
+      });
+    },
+    async putHistory(deviceId, messages) {
+      const history = messages.map((member) => ({
         member,
         score: (JSON.parse(member) as { timestamp: number }).timestamp,
       }));
-      // As a sorted set does: by score, then by the member's bytes.
-      scored.sort(
-        (a, b) => a.score - b.score || (a.member < b.member ? -1 : 1),
-      );
-      return scored
-        .filter(({ score }) => score >= fromS && score <= toS)
-        .slice(offset, offset + limit)
-        .map(({ member }) => member);
+      await put(deviceId, { history });
     },
-    async online(tenant, sinceS) {
-      called("online");
-      const set = onlineSets.get(tenant);
-      if (set === undefined) return null;
-      return [...set]
-        .filter(([, seenS]) => seenS >= sinceS)
-        .map(([deviceId, seenS]) => ({ deviceId, seenS }));
-    },
-    async seen(tenant, deviceIds) {
-      called("seen");
-      const set = onlineSets.get(tenant);
-      return set === undefined
-        ? null
-        : deviceIds.map((deviceId) => set.get(deviceId) ?? null);
-    },
-    async rememberCommand(at, command) {
-      called("rememberCommand");
-      accepted.set(`${at} ${command.cmdId}`, command);
-    },
-    async acceptedCommand(at, cmdId) {
-      called("acceptedCommand");
-      return accepted.get(`${at} ${cmdId}`) ?? null;
-    },
-    async ping() {
-      called("ping");
-    },
-    async close() {},
   };
-  return view;
+  return memory;
 }
 
 export interface MemoryRecords extends DeviceRecords, Failing {

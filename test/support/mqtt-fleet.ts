@@ -6,8 +6,8 @@ export interface MqttFleet {
   readonly ledger: ReadonlyMap<string, readonly string[]>;
   readonly acknowledged: () => number;
   /** Publishes so many messages over all devices; resolves when each has its PUBACK. */
-  publish(count: number): Promise<void>;
-  close(): Promise<void>;
+  readonly publish: (count: number) => Promise<void>;
+  readonly close: () => Promise<void>;
 }
 
 /** `prefix` starts every device's id. A client publishes for its share of the devices, `inFlight` at a time. */

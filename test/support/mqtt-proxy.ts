@@ -10,15 +10,15 @@ export interface MqttProxy {
   /** Packet ids of the PUBACKs that clients have sent, in order. */
   readonly pubacks: number[];
   /** How many PINGREQs clients have sent. */
-  pings(): number;
+  readonly pings: () => number;
   /** Breaks every connection, and with it what is on its way; new ones are taken. */
-  cut(): void;
+  readonly cut: () => void;
   /** Ends every connection towards its client; what the client had sent still reaches the broker. */
-  hangUp(): void;
+  readonly hangUp: () => void;
   /** Breaks every connection and takes no new ones until `open`. */
-  shut(): void;
-  open(): void;
-  close(): Promise<void>;
+  readonly shut: () => void;
+  readonly open: () => void;
+  readonly close: () => Promise<void>;
 }
 
 export async function startMqttProxy(brokerUrl: string): Promise<MqttProxy> {

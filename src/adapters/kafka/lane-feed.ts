@@ -7,7 +7,11 @@
  * a new member; a TypeError out of a handler ends it for good.
  */
 import { setTimeout as pause } from "node:timers/promises";
-import kafkajs, { type Cluster, type EachBatchPayload } from "kafkajs";
+import kafkajs, {
+  type Cluster,
+  type EachBatchPayload,
+  type RetryOptions,
+} from "kafkajs";
 import { reasonOf } from "../../errors.js";
 import type { LaneFeed, LaneFeedHandler } from "../../ports.js";
 import { createCommits } from "./commits.js";
@@ -38,6 +42,15 @@ export interface LaneFeedOptions {
 
 const { KafkaJSError } = kafkajs;
 const MIB = 1024 * 1024;
+/**
+ * Tries of a join or a fetch before the consumer leaves, connects anew and joins again, by itself. Few, since only that
+ * asks anew who leads a partition whose broker is gone; enough for joins that several members make at once.
+ */
+const RETRY: RetryOptions = {
+  initialRetryTime: 100,
+  maxRetryTime: 1000,
+  retries: 5,
+};
 /** How long `stop` waits for a join on its way: a consumer stopped before it would join all the same, and stay. */
 const STOP_JOIN_MS = 5000;
 
@@ -71,6 +84,7 @@ export function createLaneFeed(
   }));
   const consumer = connection.ownClient().consumer({
     groupId,
+    retry: RETRY,
     allowAutoTopicCreation: false,
     sessionTimeout: options.sessionTimeoutMs ?? 10_000,
     rebalanceTimeout: options.rebalanceTimeoutMs ?? 30_000,
@@ -118,11 +132,8 @@ export function createLaneFeed(
     return topics.map((topic) => ({ topic, partitions }));
   }
 
-  async function eachBatch({
-    batch: { topic, partition, messages, highWatermark },
-    heartbeat,
-    resolveOffset,
-  }: EachBatchPayload): Promise<void> {
+  async function eachBatch(payload: EachBatchPayload): Promise<void> {
+    const { topic, partition, messages, highWatermark } = payload.batch;
     const last = messages.at(-1);
     // A pause counts at once, also for what was fetched before it.
     if (!handler || !last || stopped || !assigned.has(partition)) return;
@@ -130,9 +141,9 @@ export function createLaneFeed(
     const current = generation;
     const records = recordsOf(topic, partition, messages);
     const decision = ask(handler, topic, partition, records, +highWatermark);
-    const taken = await withHeartbeats(decision, heartbeat);
+    const taken = await withHeartbeats(decision, payload);
     // After a rebalance kafkajs counts anew from the committed offset, and the lane seeks.
-    if (taken && current === generation) resolveOffset(last.offset);
+    if (taken && current === generation) payload.resolveOffset(last.offset);
   }
 
   /** The handler's answer; false where it throws, which it must not. */
@@ -156,12 +167,14 @@ export function createLaneFeed(
    */
   function withHeartbeats(
     decision: Promise<boolean>,
-    heartbeat: () => Promise<void>,
+    payload: EachBatchPayload,
   ): Promise<boolean> {
     return new Promise((resolve, reject) => {
       // kafkajs sends one only when it is due; asked twice as often it is late by half an interval at most.
       const timer = setInterval(() => {
-        heartbeat().catch((error: unknown) => leaveAll(kafkaError(error)));
+        payload
+          .heartbeat()
+          .catch((error: unknown) => leaveAll(kafkaError(error)));
       }, heartbeatMs / 2);
       const done = () => {
         clearInterval(timer);
@@ -250,7 +263,7 @@ export function createLaneFeed(
       await consumer.disconnect();
     },
 
-    health: watch.health,
+    health: () => watch.health(),
   };
 }
 

@@ -1,5 +1,5 @@
 /** Whether the log has the topics that we need, as we need them. */
-import { ConfigResourceTypes, type Admin } from "kafkajs";
+import kafkajs, { type Admin } from "kafkajs";
 import { advice, type Finding, fine, wrong } from "../../domain/finding.js";
 import type { LogConnection } from "./connect.js";
 import { unreachable } from "./failure.js";
@@ -87,7 +87,7 @@ async function checkRecordSize(admin: Admin): Promise<Finding> {
     includeSynonyms: false,
     resources: [
       {
-        type: ConfigResourceTypes.TOPIC,
+        type: kafkajs.ConfigResourceTypes.TOPIC,
         name: TOPIC.data,
         configNames: ["max.message.bytes"],
       },

@@ -19,8 +19,8 @@ import { recordsOf } from "./records.js";
 
 const FETCH_BYTES = 5 * 1024 * 1024;
 const FETCH_WAIT_MS = 100;
-/** Tries of one request, 200 ms doubling to 3.2 s between them: about 6 s in all. */
-const ATTEMPTS = 6;
+/** Tries of one request, each with those of its connection, 200 ms doubling between them: about 8 s in all. */
+const ATTEMPTS = 4;
 const FIRST_DELAY_MS = 200;
 
 export interface RangeReader {

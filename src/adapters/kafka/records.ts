@@ -9,10 +9,9 @@ export function recordsOf(
   partition: number,
   messages: readonly KafkaMessage[],
 ): LogRecord[] {
-  const records = new Array<LogRecord>(messages.length);
-  for (let i = 0; i < messages.length; i++) {
-    const { offset, key, value, headers, timestamp } = messages[i]!;
-    records[i] = {
+  const records: LogRecord[] = [];
+  for (const { offset, key, value, headers, timestamp } of messages)
+    records.push({
       topic,
       partition,
       offset: Number(offset),
@@ -20,8 +19,7 @@ export function recordsOf(
       value,
       headers: headers ? headersOf(headers) : NO_HEADERS,
       timestampMs: Number(timestamp),
-    };
-  }
+    });
   return records;
 }
 

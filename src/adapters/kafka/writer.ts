@@ -6,7 +6,7 @@
 import { type Message, Partitioners, type RetryOptions } from "kafkajs";
 import { TwinstreamError } from "../../errors.js";
 import type { LogWriter, OutgoingRecord } from "../../ports.js";
-import { type LogConnection, RETRY } from "./connect.js";
+import type { LogConnection } from "./connect.js";
 import { brokerErrorOf, unreachable } from "./failure.js";
 
 /**
@@ -25,6 +25,13 @@ export interface RefusedRecord {
   readonly index: number;
   readonly bytes: number;
 }
+
+/** Tries of a request beside those of the connection under it: against a log that is gone, about 8 s in all. */
+const RETRY: RetryOptions = {
+  initialRetryTime: 100,
+  maxRetryTime: 1000,
+  retries: 3,
+};
 
 export interface LogWriterOptions {
   readonly retry?: RetryOptions;

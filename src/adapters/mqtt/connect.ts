@@ -25,6 +25,7 @@ const RECONNECT_MS = { least: 500, spread: 1000 };
 const DISCONNECT_MS = 2000;
 /** "Unsupported protocol version" as MQTT 3.1.1 and as MQTT 5 say it. */
 const REFUSED_VERSION = new Set<unknown>([1, 132]);
+const TAKEN_OVER = 142;
 const SCHEMES = /^(mqtt|mqtts|tcp|ssl|ws|wss):$/;
 
 /**
@@ -96,8 +97,18 @@ export function connectMqtt(
     // An error without a code is a packet that could not be read or an answer that never came, not the socket's own end.
     if (code === undefined) client.stream.destroy();
   });
+  client.on("disconnect", ({ reasonCode }) => {
+    lost(
+      reasonCode === TAKEN_OVER
+        ? `another client connected as ${settings.clientId}: client ids must differ`
+        : `the broker ended the connection, reason ${String(reasonCode)}`,
+    );
+  });
   client.on("close", () => {
-    if (!client.disconnecting && lastFailure === "") lost("connection closed");
+    if (!client.disconnecting && lastFailure === "")
+      lost(
+        `connection closed; should that go on, another client may use the client id ${settings.clientId}`,
+      );
   });
   return client;
 }

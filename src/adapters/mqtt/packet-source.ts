@@ -67,6 +67,7 @@ export function createPacketSource(
   let client: MqttClient | null = null;
   let connection = 1;
   let held = false;
+  let stopping = false;
   let parked: Parked | null = null;
   let pinging: NodeJS.Timeout | undefined;
   let take: (packet: InboundPacket) => void = () => undefined;
@@ -90,7 +91,7 @@ export function createPacketSource(
       client = mine;
       mine.handleMessage = (packet, goOn) => {
         // What was parsed but not handled when the connection closed comes again on the next one, under another id.
-        if (!mine.connected) return goOn(LATER);
+        if (!mine.connected || stopping) return goOn(LATER);
         const inbound: InboundPacket = {
           topic: packet.topic,
           payload: packet.payload as Buffer,
@@ -130,6 +131,8 @@ export function createPacketSource(
             resolve();
           },
           (error: unknown) => {
+            // The next connection subscribes.
+            if (!mine.connected || stopping) return;
             settings.observer.emit({
               type: "failure",
               where: "mqtt subscription",
@@ -194,7 +197,10 @@ export function createPacketSource(
   }
 
   async function stop(): Promise<void> {
+    stopping = true;
     clearInterval(pinging);
+    // A socket that is not read does not close either.
+    parked?.goOn(LATER);
     parked = null;
     refuseStart(unreachable("stopped before the subscription stood"));
     if (client !== null) await disconnectMqtt(client);

@@ -10,7 +10,7 @@ import { connectMqtt, disconnectMqtt, unreachable } from "./connect.js";
 
 export interface QueueCheckSettings {
   readonly url: string;
-  /** Messages to park. */
+  /** Messages to park; 0 looks no further than the connection. */
   readonly messages: number;
   /** Milliseconds for each stage: connecting, publishing, getting them back. */
   readonly stageMs: number;
@@ -35,6 +35,11 @@ export async function checkQueue(
   const before = await open(settings, clientId, false);
   const version = before.options.protocolVersion === 5 ? "5" : "3.1.1";
   const findings = [fine(`answers with MQTT ${version}`)];
+  if (messages === 0) {
+    await disconnectMqtt(before);
+    await endSession(settings, clientId);
+    return findings;
+  }
   try {
     try {
       await inTime(before.subscribeAsync(topic, { qos: 1 }), stageMs);

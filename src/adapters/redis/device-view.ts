@@ -1,7 +1,7 @@
 /**
  * The view in Redis, as the processor writes it: one send and one answer a batch, whatever is in it.
- * Measured on 2 cores, 270-byte messages, CPU of node + Redis a message: 30 of each of 100 devices 1.2 + 2.4 µs (an ioredis pipeline
- * of plain commands: 6.6 + 1.9), one of each of 3,000 devices 6 + 13 µs (38 + 10); 310,000 and 60,000 messages/s (160,000, 28,000).
+ * Measured on 2 cores, 270-byte messages, CPU of node + Redis a message: 30 of each of 100 devices 1.2 + 2.5 µs (an ioredis pipeline
+ * of plain commands: 5–7 + 1.9), one of each of 3,000 devices 6 + 13 µs (35–38 + 10); 310,000 and 60,000 messages/s (150,000–190,000, 30,000).
  */
 import type { Clock, DeviceView } from "../../ports.js";
 import { appliedKey, lastStateKey } from "../../domain/names.js";

@@ -110,8 +110,8 @@ async function lockLives(
   changes: readonly CommandChange[],
 ): Promise<Map<string, CommandLife>> {
   const touched = new Set<string>();
-  for (const { cmdId } of acks) touched.add(cmdId);
-  for (const { cmdId } of changes) touched.add(cmdId);
+  for (const { cmdId } of acks) touched.add(storable(cmdId));
+  for (const { cmdId } of changes) touched.add(storable(cmdId));
   const rows = await session.rows<{
     cmd_id: string;
     tenant_id: string;

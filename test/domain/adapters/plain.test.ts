@@ -43,6 +43,7 @@ plainObjects("the time is timestamp, else ts, else time, and no point", () => {
     [`{"time":1,"ts":2,"a":1}`, "ts", ["time", "a"]],
     [`{"timestamp":null,"time":1,"a":1}`, "time", ["a"]],
     [`{"a":{"ts":1}}`, null, ["a.ts"]],
+    [`{"ts":1,"a":{"ts":5}}`, "ts", ["a.ts"]],
   ] as const) {
     const outcome = adapted(json);
     assert.is(outcome.timeField, timeField, json);

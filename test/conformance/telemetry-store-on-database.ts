@@ -1,0 +1,122 @@
+import type pg from "pg";
+import { createTelemetryStore } from "../../src/adapters/timescale/telemetry-store.js";
+import { address } from "../../src/domain/names.js";
+import { withDatabase } from "../support/database.js";
+import {
+  type SeenAck,
+  type SeenCommand,
+  type StoreRig,
+  type WithStore,
+} from "./telemetry-store.js";
+
+/** Each test has a database of its own. */
+export const onDatabase =
+  (extension: "auto" | "never"): WithStore =>
+  (work) =>
+    withDatabase({ extension }, async ({ url, admin }) => {
+      const store = createTelemetryStore({
+        url,
+        name: "conformance",
+        poolMin: 0,
+        poolMax: 4,
+      });
+      try {
+        await work({ store, ...looking(admin) });
+      } finally {
+        await store.close();
+      }
+    });
+
+function looking(admin: pg.Client): Omit<StoreRig, "store"> {
+  const all = async <T extends object>(sql: string) =>
+    (await admin.query<T & pg.QueryResultRow>(sql)).rows as T[];
+  return {
+    rows: async () => {
+      const rows = await all<{
+        tenant_id: string;
+        device_id: string;
+        name: string;
+        type_class: "num";
+        us: string;
+        value: number | null;
+        text_value: string | null;
+      }>(
+        `SELECT e.tenant_id, e.equip_uuid AS device_id, s.sensor_uuid AS name, s.type_class,
+                (extract(epoch FROM d.time) * 1000000)::bigint AS us, d.value, d.text_value
+         FROM store.telemetry_data d JOIN sensors s ON s.id = d.sensor_id JOIN equipments e ON e.id = s.equipment_id
+         ORDER BY 1, 2, 3, 5`,
+      );
+      return rows.map((row) => ({
+        device: address(row.tenant_id, row.device_id),
+        name: row.name,
+        typeClass: row.type_class,
+        timeUs: Number(row.us),
+        value: row.value,
+        text: row.text_value,
+      }));
+    },
+    letters: async () => {
+      const rows = await all<{
+        log_offset: string;
+        item: number;
+        reason: string;
+        device_id: string | null;
+        payload: Buffer;
+      }>(
+        "SELECT log_offset, item, reason, device_id, payload FROM ingest_errors ORDER BY log_offset, item",
+      );
+      return rows.map((row) => ({
+        offset: Number(row.log_offset),
+        item: row.item,
+        reason: row.reason,
+        device: row.device_id,
+        payload: row.payload.toString("latin1"),
+      }));
+    },
+    commands: async () => {
+      const rows = await all<{
+        cmd_id: string;
+        state: SeenCommand["state"];
+        ok: boolean | null;
+        err: string | null;
+        history: { state: string }[];
+      }>("SELECT cmd_id, state, ok, err, history FROM commands");
+      return new Map(
+        rows.map(({ cmd_id, history, ...row }): [string, SeenCommand] => [
+          cmd_id,
+          { ...row, history: history.map((step) => step.state) },
+        ]),
+      );
+    },
+    acks: async () => {
+      const rows = await all<{
+        cmd_id: string;
+        device_id: string;
+        ok: boolean;
+        us: string;
+        late: boolean;
+        known: boolean;
+      }>(
+        "SELECT cmd_id, device_id, ok, (extract(epoch FROM ts_exec) * 1000000)::bigint AS us, late, known FROM cmd_ack",
+      );
+      return new Map(
+        rows.map(({ cmd_id, device_id, us, ...row }): [string, SeenAck] => [
+          cmd_id,
+          { device: device_id, execUs: Number(us), ...row },
+        ]),
+      );
+    },
+    events: async () =>
+      (await all<{ payload: string }>("SELECT payload FROM events")).map(
+        (row) => row.payload,
+      ),
+    refuseAbove100: async () => {
+      const [sensor] = await all<{ id: number }>(
+        "SELECT id FROM sensors WHERE sensor_uuid = 'refused'",
+      );
+      await admin.query(
+        `ALTER TABLE store.telemetry_data ADD CHECK (sensor_id <> ${sensor!.id} OR value <= 100)`,
+      );
+    },
+  };
+}

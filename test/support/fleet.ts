@@ -1,0 +1,117 @@
+/** A stack with the roles that a test asks for, and simulated devices against it. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import pg from "pg";
+import { connectLog } from "../../src/adapters/kafka/connect.js";
+import { createLogInspector } from "../../src/adapters/kafka/inspector.js";
+import { TOPIC } from "../../src/domain/names.js";
+import { readLedger } from "./ledger.js";
+import { freePort, runCommand, startRole, type RoleProcess } from "./roles.js";
+import { withOwnStack, type Stack } from "./services.js";
+import { until } from "./wait.js";
+
+export interface Running {
+  readonly stack: Stack;
+  readonly env: Readonly<Record<string, string>>;
+  /** Base address of the gateway's routes, once one is started. */
+  readonly http: string;
+  /** A connection as the owner of the schema, which sees every tenant. */
+  readonly database: pg.Client;
+  start(role: string, over?: Record<string, string>): Promise<RoleProcess>;
+  /** Runs `twinstream simulate` to its end and answers its ledger; throws when it fails. */
+  simulate(
+    args: readonly string[],
+  ): Promise<Awaited<ReturnType<typeof readLedger>>>;
+  /** Waits until everything on the log is stored. */
+  settled(withinMs?: number): Promise<void>;
+  /** Every reading of these devices, as text, in a fixed order. */
+  rows(devices: string): Promise<string[]>;
+  /** For files; removed in the end. */
+  readonly folder: string;
+}
+
+const quiet = (env: Readonly<Record<string, string>>) => ({
+  brokers: [env["KAFKA_BROKERS"]!],
+  clientId: "test",
+  log: () => undefined,
+});
+
+/** Brings up all services of its own, migrates, runs the test, and stops whatever it started. */
+export async function withRunning(
+  settings: Readonly<Record<string, string>>,
+  work: (running: Running) => Promise<void>,
+): Promise<void> {
+  await withOwnStack(["kafka", "redis", "postgres", "mqtt"], async (stack) => {
+    const folder = await mkdtemp(join(tmpdir(), "twinstream-e2e-"));
+    const port = await freePort();
+    const env = { ...stack.env, HTTP_PORT: String(port), ...settings };
+    const roles: RoleProcess[] = [];
+    const migrated = await runCommand(["migrate"], env);
+    if (migrated.code !== 0) throw new Error(migrated.output);
+    const database = new pg.Client(stack.env["DATABASE_URL"]);
+    await database.connect();
+    let runs = 0;
+    try {
+      await work({
+        stack,
+        env,
+        http: `http://127.0.0.1:${port}`,
+        database,
+        folder,
+        async start(role, over = {}) {
+          const started = await startRole(role, { ...env, ...over });
+          roles.push(started);
+          await started.ready();
+          return started;
+        },
+        async simulate(args) {
+          const ledger = join(folder, `ledger-${++runs}.jsonl`);
+          const ran = await runCommand(
+            ["simulate", ...args, "--ledger", ledger],
+            env,
+          );
+          if (ran.code !== 0) throw new Error(ran.output);
+          return readLedger(ledger);
+        },
+        async settled(withinMs = 60_000) {
+          const log = createLogInspector(connectLog(quiet(env)));
+          try {
+            await until(
+              async () => {
+                const bounds = await log.bounds(TOPIC.data);
+                const { rows } = await database.query<{ done: string }>(
+                  "SELECT coalesce(sum(greatest(next_offset, 0)), 0) AS done FROM stream_offsets WHERE topic = $1",
+                  [TOPIC.data],
+                );
+                const end = bounds.reduce((sum, { high }) => sum + high, 0);
+                return Number(rows[0]!.done) === end;
+              },
+              { withinMs, what: "everything on the log to be stored" },
+            );
+          } finally {
+            await log.close();
+          }
+        },
+        async rows(devices) {
+          const { rows } = await database.query<{ line: string }>(
+            `SELECT concat_ws(' ', device_id, point_id, (extract(epoch FROM ts) * 1000000)::bigint, v_num, v_bool, v_text) AS line
+             FROM ts_measure WHERE device_id LIKE $1 ORDER BY 1`,
+            [devices],
+          );
+          return rows.map(({ line }) => line);
+        },
+      });
+    } catch (error) {
+      // What the roles said is what a person needs first.
+      for (const role of roles)
+        if (role.output() !== "")
+          console.error(role.output().split("\n").slice(-40).join("\n"));
+      throw error;
+    } finally {
+      await database.end();
+      await Promise.all(roles.map((role) => role.kill()));
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+}
