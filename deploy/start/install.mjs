@@ -50,7 +50,7 @@ export async function installAndBuild(checkout, cli, say, signal) {
       "--no-fund",
     ]);
 
-  const sources = ["src", "actors", "tsconfig.json", "package-lock.json"];
+  const sources = ["src", "actors", "test", "tsconfig.json"];
   const newest = Math.max(
     ...sources.map((name) => changedAt(join(checkout, name))),
   );

@@ -1,51 +1,62 @@
 import { createMemoryStore } from "../support/memory-store.js";
 import { telemetryStoreConformance } from "./telemetry-store.js";
 
-telemetryStoreConformance("in-memory double", async (work) => {
-  const store = createMemoryStore();
-  const by =
-    <T>(keys: (item: T) => (string | number)[]) =>
-    (a: T, b: T) => {
-      const [x, y] = [keys(a), keys(b)];
-      const place = x.findIndex((key, i) => key !== y[i]);
-      return place === -1 ? 0 : x[place]! < y[place]! ? -1 : 1;
-    };
-  await work({
-    store,
-    rows: async () =>
-      store
-        .rows()
-        .map(({ address, ...row }) => ({ device: address, ...row }))
-        .sort(by((row) => [row.device, row.name, row.timeUs])),
-    letters: async () =>
-      [...store.letters.values()]
-        .map((letter) => ({
-          offset: letter.source.offset,
-          item: letter.item,
-          reason: letter.reason,
-          device: letter.deviceId,
-          payload: letter.payload.toString("latin1"),
-        }))
-        .sort(by((letter) => [letter.offset, letter.item])),
-    commands: async () =>
-      new Map(
-        [...store.commandsById].map(([cmdId, { state, ok, err, history }]) => [
-          cmdId,
-          { state, ok, err, history: history.map((step) => step.state) },
-        ]),
-      ),
-    acks: async () =>
-      new Map(
-        [...store.acks.values()].map(({ ack, late, known }) => [
-          ack.cmdId,
-          { device: ack.address, ok: ack.ok, execUs: ack.execUs, late, known },
-        ]),
-      ),
-    events: async () =>
-      [...store.events.values()].map((event) => event.payload),
-    refuseAbove100: async () =>
-      store.refuse(({ sensor, value }) =>
-        sensor.name === "refused" && value! > 100 ? "too large" : null,
-      ),
-  });
+telemetryStoreConformance("in-memory double", {
+  close: async () => {},
+  use: async (work) => {
+    const store = createMemoryStore();
+    const by =
+      <T>(keys: (item: T) => (string | number)[]) =>
+      (a: T, b: T) => {
+        const [x, y] = [keys(a), keys(b)];
+        const place = x.findIndex((key, i) => key !== y[i]);
+        return place === -1 ? 0 : x[place]! < y[place]! ? -1 : 1;
+      };
+    await work({
+      store,
+      rows: async () =>
+        store
+          .rows()
+          .map(({ address, ...row }) => ({ device: address, ...row }))
+          .sort(by((row) => [row.device, row.name, row.timeUs])),
+      letters: async () =>
+        [...store.letters.values()]
+          .map((letter) => ({
+            offset: letter.source.offset,
+            item: letter.item,
+            reason: letter.reason,
+            device: letter.deviceId,
+            payload: letter.payload.toString("latin1"),
+          }))
+          .sort(by((letter) => [letter.offset, letter.item])),
+      commands: async () =>
+        new Map(
+          [...store.commandsById].map(
+            ([cmdId, { state, ok, err, history }]) => [
+              cmdId,
+              { state, ok, err, history: history.map((step) => step.state) },
+            ],
+          ),
+        ),
+      acks: async () =>
+        new Map(
+          [...store.acks.values()].map(({ ack, late, known }) => [
+            ack.cmdId,
+            {
+              device: ack.address,
+              ok: ack.ok,
+              execUs: ack.execUs,
+              late,
+              known,
+            },
+          ]),
+        ),
+      events: async () =>
+        [...store.events.values()].map((event) => event.payload),
+      refuseAbove100: async () =>
+        store.refuse(({ sensor, value }) =>
+          sensor.name === "refused" && value! > 100 ? "too large" : null,
+        ),
+    });
+  },
 });

@@ -1,19 +1,25 @@
 import type pg from "pg";
 import { createTelemetryStore } from "../../src/adapters/timescale/telemetry-store.js";
 import { address } from "../../src/domain/names.js";
-import { withDatabase } from "../support/database.js";
+import { type OpenDatabase, openDatabase } from "../support/database.js";
 import {
   type SeenAck,
   type SeenCommand,
   type StoreRig,
-  type WithStore,
+  type StoreSource,
 } from "./telemetry-store.js";
 
-/** Each test has a database of its own. */
-export const onDatabase =
-  (extension: "auto" | "never"): WithStore =>
-  (work) =>
-    withDatabase({ extension }, async ({ url, admin }) => {
+/**
+ * The tests of one suite share a database, each finding it empty: a database for each test took minutes on a busy machine.
+ * The suite's last test drops it.
+ */
+export function onDatabase(extension: "auto" | "never"): StoreSource {
+  let opened: Promise<OpenDatabase> | undefined;
+  return {
+    async use(work) {
+      opened ??= openDatabase({ extension });
+      const { url, admin } = await opened;
+      await admin.query(EMPTY);
       const store = createTelemetryStore({
         url,
         name: "conformance",
@@ -25,7 +31,16 @@ export const onDatabase =
       } finally {
         await store.close();
       }
-    });
+    },
+    async close() {
+      await (await opened)?.drop();
+    },
+  };
+}
+
+const EMPTY = `
+  ALTER TABLE store.telemetry_data DROP CONSTRAINT IF EXISTS refused_above_100;
+  TRUNCATE store.telemetry_data, stream_offsets, stream_gaps, equipments, sensors, commands, cmd_ack, ingest_errors, events`;
 
 function looking(admin: pg.Client): Omit<StoreRig, "store"> {
   const all = async <T extends object>(sql: string) =>
@@ -115,7 +130,7 @@ function looking(admin: pg.Client): Omit<StoreRig, "store"> {
         "SELECT id FROM sensors WHERE sensor_uuid = 'refused'",
       );
       await admin.query(
-        `ALTER TABLE store.telemetry_data ADD CHECK (sensor_id <> ${sensor!.id} OR value <= 100)`,
+        `ALTER TABLE store.telemetry_data ADD CONSTRAINT refused_above_100 CHECK (sensor_id <> ${sensor!.id} OR value <= 100)`,
       );
     },
   };

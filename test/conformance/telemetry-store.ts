@@ -64,19 +64,22 @@ export interface SeenAck {
   readonly late: boolean;
   readonly known: boolean;
 }
-export type WithStore = (
-  work: (rig: StoreRig) => Promise<void>,
-) => Promise<void>;
+export interface StoreSource {
+  /** Runs a test on a store that holds nothing yet. */
+  use(work: (rig: StoreRig) => Promise<void>): Promise<void>;
+  /** After the last test. */
+  close(): Promise<void>;
+}
 
 /** `skip` says why these tests cannot run here. */
 export function telemetryStoreConformance(
   name: string,
-  withStore: WithStore,
+  source: StoreSource,
   skip: string | null = null,
 ): void {
   const tests = suite(`telemetry store: ${name}`);
   const test = (sentence: string, work: (rig: StoreRig) => Promise<void>) => {
-    if (skip === null) tests(sentence, () => withStore(work));
+    if (skip === null) tests(sentence, () => source.use(work));
     else tests.skip(sentence);
   };
   if (skip !== null) console.log(`skipped: telemetry store: ${name}: ${skip}`);
@@ -646,5 +649,7 @@ export function telemetryStoreConformance(
   });
 
   commandTests(test);
+  if (skip === null)
+    tests("what these tests ran on is put away", () => source.close());
   tests.run();
 }

@@ -1,6 +1,6 @@
 /**
- * Bad and borderline input, and what exactly becomes of each: the rows or the reason. One table for the decoder's own test and
- * for the test that sends the same bytes through MQTT to the database.
+ * Bad and borderline input, and what exactly becomes of each: the rows or the reason. For the decoder's own test and
+ * for the test that sends the same bytes through MQTT to the database. One table, hence one long file.
  */
 import type { DeadLetterReason } from "../../src/errors.js";
 

@@ -112,7 +112,7 @@ gateway("shows what Redis holds, pages through its history", () =>
           orderUs: nowUs,
           offset: 1,
           timeUs: nowUs,
-          payload: '{"n":12345678901234567890}',
+          payload: '{"n":123.25}',
         },
         seenUs: nowUs,
       });
@@ -139,7 +139,7 @@ gateway("shows what Redis holds, pages through its history", () =>
         online: true,
         last_seen: new Date(nowUs / 1000).toISOString().replace("Z", "457Z"),
         timestamp: nowUs / 1e6,
-        payload: { n: 12345678901234567890 },
+        payload: { n: 123.25 },
       });
       const listed = (await get("/api/v1/devices?limit=5000")).body as {
         devices: { device_id: string }[];

@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto";
 import { connectLog } from "../../src/adapters/kafka/connect.js";
 import { createLogInspector } from "../../src/adapters/kafka/inspector.js";
 import { createLaneFeed } from "../../src/adapters/kafka/lane-feed.js";
+import { createTopics } from "../../src/adapters/kafka/topics.js";
 import { createLogWriter } from "../../src/adapters/kafka/writer.js";
 import { logConformance, type LogUnderTest } from "../conformance/log.js";
 import { withServices } from "../support/services.js";
@@ -33,9 +34,10 @@ async function withKafkaLog(
     });
   await admin.connect();
   try {
-    await admin.createTopics({
-      topics: topics.map((topic) => ({ topic, numPartitions: 4 })),
-    });
+    await createTopics(
+      admin,
+      topics.map((topic) => ({ topic, numPartitions: 4 })),
+    );
     await run({
       writer,
       inspector,

@@ -14,7 +14,11 @@ import {
 } from "../../src/adapters/kafka/connect.js";
 import { createLogInspector } from "../../src/adapters/kafka/inspector.js";
 import { createLaneFeed } from "../../src/adapters/kafka/lane-feed.js";
-import { ensureTopics, TOPIC } from "../../src/adapters/kafka/topics.js";
+import {
+  createTopics,
+  ensureTopics,
+  TOPIC,
+} from "../../src/adapters/kafka/topics.js";
 import {
   createLogWriter,
   type RefusedRecord,
@@ -53,7 +57,7 @@ async function withBench(
   const admin = connection.kafka.admin();
   await admin.connect();
   try {
-    await admin.createTopics({ topics: [{ topic, numPartitions: 1 }] });
+    await createTopics(admin, [{ topic, numPartitions: 1 }]);
     await run({
       brokers,
       connection,

@@ -2,7 +2,12 @@
 import pg from "pg";
 import { ulid } from "ulid";
 import { migrate } from "../../src/adapters/timescale/migrate.js";
-import { withServices } from "./services.js";
+import {
+  type ServiceEnv,
+  SHARED_STACK,
+  startOwnStack,
+  withServices,
+} from "./services.js";
 
 export interface TestDatabase {
   readonly url: string;
@@ -18,39 +23,67 @@ export interface DatabaseOptions {
   readonly migrated?: boolean;
 }
 
+export interface OpenDatabase extends TestDatabase {
+  drop(): Promise<void>;
+}
+
 /** Runs a test against a database that nobody else uses. */
 export async function withDatabase<T>(
   options: DatabaseOptions,
   work: (database: TestDatabase) => Promise<T>,
 ): Promise<T> {
-  return withServer(async (serverUrl) => {
-    const name = `test_${ulid().toLowerCase()}`;
-    await asAdmin(serverUrl, (server) =>
-      server.query(`CREATE DATABASE ${name}`),
+  const database = await openDatabase(options);
+  try {
+    return await work(database);
+  } finally {
+    await database.drop();
+  }
+}
+
+/** For several tests in turn; whoever opens it drops it. */
+export async function openDatabase(
+  options: DatabaseOptions,
+): Promise<OpenDatabase> {
+  const server = await openServer();
+  const name = `test_${ulid().toLowerCase()}`;
+  const url = databaseUrl(server.url, name);
+  const drop = async () => {
+    await asAdmin(server.url, (admin) =>
+      admin.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`),
     );
-    const url = databaseUrl(serverUrl, name);
-    try {
-      if (options.migrated !== false)
-        await migrate({
-          url,
-          rawRetentionDays: options.rawRetentionDays ?? 30,
-          dlqRetentionDays: 14,
-          extension: options.extension ?? "auto",
-          say: () => {},
-        });
-      return await asAdmin(url, (admin) => work({ url, admin }));
-    } finally {
-      await asAdmin(serverUrl, (server) =>
-        server.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`),
-      );
-    }
-  });
+    await server.stop();
+  };
+  try {
+    await asAdmin(server.url, (admin) =>
+      admin.query(`CREATE DATABASE ${name}`),
+    );
+    if (options.migrated !== false)
+      await migrate({
+        url,
+        rawRetentionDays: options.rawRetentionDays ?? 30,
+        dlqRetentionDays: 14,
+        extension: options.extension ?? "auto",
+        say: () => {},
+      });
+    const admin = await connectAdmin(url);
+    return {
+      url,
+      admin,
+      async drop() {
+        await admin.end();
+        await drop();
+      },
+    };
+  } catch (error) {
+    await drop();
+    throw error;
+  }
 }
 
 /** Why the TimescaleDB runs cannot be had here; null when they can. */
 export async function whyNoTimescale(): Promise<string | null> {
-  return withServer((url) =>
-    asAdmin(url, async (server) => {
+  return withServices(["postgres"], ({ DATABASE_URL }) =>
+    asAdmin(DATABASE_URL!, async (server) => {
       const { rows } = await server.query<{ loaded: boolean }>(
         `SELECT current_setting('shared_preload_libraries') LIKE '%timescaledb%' AS loaded
          FROM pg_available_extensions WHERE name = 'timescaledb'`,
@@ -70,30 +103,35 @@ export function databaseUrl(url: string, database: string): string {
   return changed.href;
 }
 
-async function withServer<T>(work: (url: string) => Promise<T>): Promise<T> {
-  return withServices(["postgres"], ({ DATABASE_URL }) => {
-    if (DATABASE_URL === undefined)
-      throw new Error("the stack has no DATABASE_URL");
-    return work(DATABASE_URL);
+/** The runner's shared server, or one of our own. */
+async function openServer(): Promise<{ url: string; stop(): Promise<void> }> {
+  const shared = process.env[SHARED_STACK];
+  const stack = shared === undefined ? await startOwnStack(["postgres"]) : null;
+  const env = stack?.env ?? (JSON.parse(shared!) as ServiceEnv);
+  if (env.DATABASE_URL === undefined)
+    throw new Error("the stack has no DATABASE_URL");
+  return { url: env.DATABASE_URL, stop: async () => stack?.stop() };
+}
+
+async function connectAdmin(url: string): Promise<pg.Client> {
+  const client = new pg.Client({
+    connectionString: url,
+    application_name: "test",
   });
+  // The query under way fails with it, and so does the test.
+  client.on("error", () => {});
+  await client.connect();
+  return client;
 }
 
 async function asAdmin<T>(
   url: string,
   work: (client: pg.Client) => Promise<T>,
 ): Promise<T> {
-  const client = new pg.Client({
-    connectionString: url,
-    application_name: "test",
-  });
-  let lost: Error | undefined;
-  client.on("error", (error) => {
-    lost = error; // the query under way fails with it
-  });
-  await client.connect();
+  const client = await connectAdmin(url);
   try {
     return await work(client);
   } finally {
-    await client.end().catch(() => lost);
+    await client.end();
   }
 }

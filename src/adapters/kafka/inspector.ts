@@ -1,10 +1,15 @@
 /** Questions to the log that need no consumer group: which cluster, from where to where, and what lies in a range. */
+import { setTimeout as pause } from "node:timers/promises";
 import type { Admin } from "kafkajs";
 import { TwinstreamError } from "../../errors.js";
 import type { LogInspector } from "../../ports.js";
-import { type LogConnection } from "./connect.js";
+import type { LogConnection } from "./connect.js";
 import { unreachable } from "./failure.js";
 import { createRangeReader } from "./range-reader.js";
+
+/** Tries of one question, each with those of its connection, 200 ms doubling between them: about 8 s in all. */
+const ATTEMPTS = 4;
+const FIRST_DELAY_MS = 200;
 
 /** Every method throws TwinstreamError LOG_UNREACHABLE, `read` also what `each` throws and the signal's reason. */
 export function createLogInspector(
@@ -22,24 +27,22 @@ export function createLogInspector(
     return admin;
   }
 
-  /** An admin client that met a broken connection is let go, and the question asked once more of a fresh one. */
+  /** Asks again, of a fresh admin client, while a question fails: the broken connection or moved leader is its own. */
   async function ask<T>(
     doing: string,
-    question: (admin: Admin) => Promise<T>,
+    question: (client: Admin) => Promise<T>,
   ): Promise<T> {
-    try {
-      return await question(await connected());
-    } catch (first) {
-      connection.log("debug", `${doing} failed, asking again`, {
-        error: String(first),
-      });
-      await letGo();
-    }
-    try {
-      return await question(await connected());
-    } catch (error) {
-      await letGo();
-      throw unreachable(doing, error);
+    for (let failures = 1; ; failures++) {
+      try {
+        return await question(await connected());
+      } catch (error) {
+        await letGo();
+        if (failures >= ATTEMPTS) throw unreachable(doing, error);
+        connection.log("debug", `${doing} failed, asking again`, {
+          error: String(error),
+        });
+        await pause(FIRST_DELAY_MS * 2 ** (failures - 1));
+      }
     }
   }
 

@@ -1,8 +1,9 @@
 /** The topics of the contracts, section 2, made where they are missing. */
+import { setTimeout as pause } from "node:timers/promises";
 import type { Admin, ITopicConfig } from "kafkajs";
 import { TwinstreamError } from "../../errors.js";
 import type { LogConnection } from "./connect.js";
-import { unreachable } from "./failure.js";
+import { brokerErrorOf, unreachable } from "./failure.js";
 
 export const TOPIC = {
   data: "iot-data",
@@ -11,6 +12,12 @@ export const TOPIC = {
   raw: "telemetry.raw",
   rawDeadLetters: "telemetry.raw.dlq",
 } as const;
+
+/** How long new topics may take until every partition has a leader, and how often that is looked at, milliseconds. */
+const LEADERS_MS = 15_000;
+const LEADERS_POLL_MS = 50;
+/** What a broker says of a topic that it has not quite heard of. */
+const NOT_YET = new Set(["UNKNOWN_TOPIC_OR_PARTITION", "LEADER_NOT_AVAILABLE"]);
 
 const MIB = 1024 * 1024;
 const DAY_MS = 86_400_000;
@@ -67,8 +74,7 @@ async function make(
     ({ topic }) => !there.has(topic),
   );
   if (missing.length > 0) {
-    // Answers false, and makes the rest, when another process was faster with some of them.
-    await admin.createTopics({ topics: missing, timeout: 10_000 });
+    await createTopics(admin, missing);
     log("info", "topics made", { topics: missing.map(({ topic }) => topic) });
   }
   const now = await partitionCounts(admin, [TOPIC.data, TOPIC.commands]);
@@ -80,6 +86,35 @@ async function make(
       `${TOPIC.data} has ${data} partitions and ${TOPIC.commands} ${commands}; they must have as many, since a device's records lie in the same partition of both`,
     );
   return { created: missing.map(({ topic }) => topic), partitions: data };
+}
+
+/**
+ * Makes topics, also beside others that make some of them, and resolves once each of their partitions can be used. A
+ * broker hears of a new topic a little later than its controller, and kafkajs' own wait gives up on the first such answer.
+ */
+export async function createTopics(
+  admin: Admin,
+  topics: ITopicConfig[],
+): Promise<void> {
+  // Answers false, and makes the rest, when another process was faster with some of them.
+  await admin.createTopics({ topics, timeout: 10_000, waitForLeaders: false });
+  const names = topics.map(({ topic }) => topic);
+  const deadline = Date.now() + LEADERS_MS;
+  for (;;) {
+    try {
+      const metadata = await admin.fetchTopicMetadata({ topics: names });
+      const led = metadata.topics.every(({ partitions }) =>
+        partitions.every(({ leader }) => leader >= 0),
+      );
+      if (led) return;
+    } catch (error) {
+      const known = brokerErrorOf(error) ?? "";
+      if (!NOT_YET.has(known) || Date.now() > deadline) throw error;
+    }
+    if (Date.now() > deadline)
+      throw new Error(`the new topics have no leaders: ${names.join(", ")}`);
+    await pause(LEADERS_POLL_MS);
+  }
 }
 
 async function partitionCounts(

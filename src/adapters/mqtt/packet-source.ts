@@ -61,7 +61,7 @@ export function createPacketSource(
   if (!KNOWN_VERSION.test(String(MqttClient.VERSION)))
     throw new TwinstreamError(
       "INTERNAL",
-      `mqtt ${String(MqttClient.VERSION)} was never tried with deferred acknowledgements; run test/integration/mqtt.test.ts and widen KNOWN_VERSION`,
+      `mqtt ${String(MqttClient.VERSION)} was never tried with deferred acknowledgements; run test/integration/mqtt*.test.ts and widen KNOWN_VERSION`,
     );
   const keepalive = settings.keepaliveSeconds ?? KEEPALIVE_SECONDS;
   let client: MqttClient | null = null;

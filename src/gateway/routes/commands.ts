@@ -1,6 +1,6 @@
 /** Commands: given to a device through the log, and what became of them. */
 import type { FastifyPluginAsyncTypebox } from "@fastify/type-provider-typebox";
-import { type Static, Type } from "typebox";
+import { Type } from "typebox";
 import { monotonicFactory } from "ulid";
 import { address, TOPIC } from "../../domain/names.js";
 import { toIso } from "../../domain/time.js";
@@ -10,6 +10,13 @@ import type {
   CommandRecord,
   OutgoingRecord,
 } from "../../ports.js";
+import {
+  CommandBody,
+  extraOf,
+  mustBeStorable,
+  operationOf,
+  USUAL_TTL_S,
+} from "../command-body.js";
 import { type GatewayDeps, tenantOf } from "../deps.js";
 import { inTime } from "../in-time.js";
 import { presenceOf } from "../presence.js";
@@ -17,33 +24,12 @@ import { refusal } from "../problems.js";
 import { cursor, DeviceParams, limit } from "../schemas.js";
 import { mustBeKnown } from "./devices.js";
 
-/** Seconds a command lives when the request does not say. */
-const USUAL_TTL_S = 60;
-const WEEK_S = 7 * 24 * 3600;
 /** Milliseconds the log may take to acknowledge a command; less than the gateway waits for a route. */
 const APPEND_MS = 10_000;
 /** Commands on their way to the log at most: while it is away they would pile up. */
 const MOST_WAITING = 256;
 const COMMANDS_A_PAGE = { usual: 100, most: 1000 };
 
-const name = (description: string) =>
-  Type.Optional(Type.String({ minLength: 1, maxLength: 128, description }));
-const CommandBody = Type.Object({
-  op: name("what the device is to do"),
-  command: name("the same in the older form; reaches the device as `op` too"),
-  params: Type.Optional(Type.Unknown({ description: "any JSON" })),
-  ttl_s: Type.Optional(
-    Type.Integer({
-      minimum: 1,
-      maximum: WEEK_S,
-      description: `seconds until it expires; ${USUAL_TTL_S} when not given`,
-    }),
-  ),
-  queue: Type.Optional(
-    Type.Boolean({ description: "whether it may wait for an offline device" }),
-  ),
-  by: name("who gives it"),
-});
 const CommandParams = Type.Object({
   ...DeviceParams.properties,
   cmd_id: Type.String({ minLength: 1, maxLength: 128 }),
@@ -52,23 +38,6 @@ const ListQuery = Type.Object({
   limit: limit(1, COMMANDS_A_PAGE.most, COMMANDS_A_PAGE.usual),
   cursor,
 });
-
-/** Keys of a body that are not passed through: they have a place of their own, or the gateway alone says what they are. */
-const NOT_EXTRA = new Set([
-  "op",
-  "params",
-  "ttl_s",
-  "queue",
-  "by",
-  "supersedes",
-  "precondition",
-  "schema",
-  "cmd_id",
-  "ts",
-  "expires_at",
-]);
-/** NUL and lone surrogates (Cs under the u flag): no text column and no jsonb holds them. */
-const UNSTORABLE = /[\0\p{Cs}]/u;
 
 export function commandRoutes(deps: GatewayDeps): FastifyPluginAsyncTypebox {
   const nextId = monotonicFactory();
@@ -79,7 +48,7 @@ export function commandRoutes(deps: GatewayDeps): FastifyPluginAsyncTypebox {
   async function accept(
     tenant: string,
     deviceId: string,
-    body: Static<typeof CommandBody>,
+    body: CommandBody,
     op: string,
   ): Promise<AcceptedCommand> {
     const createdMs = deps.clock();
@@ -105,9 +74,7 @@ export function commandRoutes(deps: GatewayDeps): FastifyPluginAsyncTypebox {
       queue: body.queue ?? false,
       supersedes: given["supersedes"] ?? null,
       precondition: given["precondition"] ?? null,
-      extra: Object.fromEntries(
-        Object.entries(given).filter(([key]) => !NOT_EXTRA.has(key)),
-      ),
+      extra: extraOf(body),
     };
     await append(command.cmdId, {
       key: address(tenant, deviceId),
@@ -234,45 +201,6 @@ async function mustBeOnline(
     "DEVICE_OFFLINE",
     `${deviceId} ${since}; send the command again when it is online, or with "queue": true to have it wait`,
   );
-}
-
-function operationOf(body: Static<typeof CommandBody>): string {
-  const op = body.op ?? body.command;
-  if (op !== undefined) return op;
-  throw refusal("BAD_REQUEST", "the body says no operation", [
-    { path: "body.op", reason: "must be given (or `command`, the older form)" },
-  ]);
-}
-
-/** Refuses what the database could not store: accepted means stored. */
-function mustBeStorable(body: object): void {
-  for (const [key, value] of Object.entries(body))
-    if (holdsUnstorable(key) || holdsUnstorable(value))
-      throw refusal(
-        "BAD_REQUEST",
-        "the body holds text that cannot be stored",
-        [
-          {
-            path: `body.${key.replaceAll(/[\0\p{Cs}]/gu, "\uFFFD")}`,
-            reason: "must hold neither NUL nor half of a surrogate pair",
-          },
-        ],
-      );
-}
-
-/** Without recursion: JSON may nest deeper than the stack. */
-function holdsUnstorable(root: unknown): boolean {
-  const open: unknown[] = [root];
-  while (open.length > 0) {
-    const value = open.pop();
-    if (typeof value === "string" && UNSTORABLE.test(value)) return true;
-    if (typeof value !== "object" || value === null) continue;
-    for (const [key, inner] of Object.entries(value)) {
-      if (UNSTORABLE.test(key)) return true;
-      open.push(inner);
-    }
-  }
-  return false;
 }
 
 function shownRecord(record: CommandRecord) {
