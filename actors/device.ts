@@ -1,6 +1,6 @@
 /**
  * The device actor: a thin shell that holds the state and hands over effects. What a message does is decided by the pure
- * reducer; what a crash does is decided here, by the supervision table of `system.ts`.
+ * reducer; what a crash does is decided here, by the table in `supervision.ts`.
  */
 import {
   deadLetterOf,
@@ -12,7 +12,7 @@ import type { DeviceState, Effects } from "../src/domain/device.js";
 import type { Message } from "../src/domain/message.js";
 import { reasonOf } from "../src/errors.js";
 import type { Observer } from "../src/ports.js";
-import { SUPERVISION } from "./system.js";
+import { SUPERVISION } from "./supervision.js";
 
 /** All that a batch holds for one device, and where the answer goes. */
 export interface DeviceBatch {

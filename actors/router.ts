@@ -80,7 +80,7 @@ export function createRouter(
     },
 
     stop() {
-      for (const [address, actor] of [...live]) letGo(address, actor);
+      for (const [address, actor] of live) letGo(address, actor);
       stop(partition);
     },
   };

@@ -20,7 +20,7 @@ export function writeStackEnv(file, env) {
  */
 export function addressLines(env, pages) {
   const rows = [
-    ["gateway", `${env.HTTP_URL} (OpenAPI at /docs)`],
+    ["gateway", `${env.HTTP_URL}`],
     ["metrics", `${env.METRICS_URL} (processor)`],
     ["", `${env.METRICS_URL_BRIDGE} (bridge)`],
     ["", `${env.METRICS_URL_GATEWAY} (gateway)`],

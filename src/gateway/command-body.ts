@@ -59,6 +59,16 @@ export function operationOf(body: CommandBody): string {
   ]);
 }
 
+/** Refuses conditions that nothing judges yet: a command must never be executed without regard to its own. */
+export function mustBeUnconditional(body: object): void {
+  const given: Readonly<Record<string, unknown>> = { ...body };
+  for (const condition of ["supersedes", "precondition"])
+    if (given[condition] !== undefined && given[condition] !== null)
+      throw refusal("BAD_REQUEST", `the body has a ${condition}`, [
+        { path: `body.${condition}`, reason: "is not part of this version" },
+      ]);
+}
+
 /** Refuses what the database could not store: accepted means stored. */
 export function mustBeStorable(body: object): void {
   for (const [key, value] of Object.entries(body))

@@ -151,7 +151,7 @@ export function createLane(
       partition,
       clusterId,
       positions,
-      stored: claims.map((claim, i) => ({
+      stored: claims.map((claim) => ({
         topic: claim.topic,
         epoch: claim.epoch,
         offset: claim.nextOffset,

@@ -93,8 +93,6 @@ giving(
         speed: 3,
         queue: false,
         ttl_s: 5,
-        supersedes: "older",
-        precondition: { mode: "auto" },
         cmd_id: "mine",
         schema: "v9",
         ts: 1,
@@ -109,11 +107,26 @@ giving(
       assert.is(value["op"], "start");
       assert.equal(value["params"], {});
       assert.equal(value["extra"], { command: "start", speed: 3 });
-      assert.is(value["supersedes"], "older");
-      assert.equal(value["precondition"], { mode: "auto" });
       assert.is.not(value["cmd_id"], "mine");
       assert.is(value["expires_at"], "2026-01-15T10:00:05.000Z");
     }),
+);
+
+giving("a condition that nothing would judge is refused", () =>
+  withGateway(async (rig) => {
+    await bringOnline(rig, "dev-1");
+    for (const condition of ["supersedes", "precondition"]) {
+      const answer = await rig.post("/devices/dev-1/command", {
+        op: "start",
+        [condition]: "x",
+      });
+      assert.is(answer.status, 400);
+      assert.is(
+        (answer.body as { errors: { path: string }[] }).errors[0]!.path,
+        `body.${condition}`,
+      );
+    }
+  }),
 );
 
 giving("ids of one millisecond still rise", () =>

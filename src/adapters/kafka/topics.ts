@@ -13,11 +13,15 @@ export const TOPIC = {
   rawDeadLetters: "telemetry.raw.dlq",
 } as const;
 
-/** How long new topics may take until every partition has a leader, and how often that is looked at, milliseconds. */
+/** How long new topics may take until every partition answers, and how often they are asked, milliseconds. */
 const LEADERS_MS = 15_000;
 const LEADERS_POLL_MS = 50;
 /** What a broker says of a topic that it has not quite heard of. */
-const NOT_YET = new Set(["UNKNOWN_TOPIC_OR_PARTITION", "LEADER_NOT_AVAILABLE"]);
+const NOT_YET = new Set([
+  "UNKNOWN_TOPIC_OR_PARTITION",
+  "LEADER_NOT_AVAILABLE",
+  "NOT_LEADER_FOR_PARTITION",
+]);
 
 const MIB = 1024 * 1024;
 const DAY_MS = 86_400_000;
@@ -102,17 +106,14 @@ export async function createTopics(
   const deadline = Date.now() + LEADERS_MS;
   for (;;) {
     try {
-      const metadata = await admin.fetchTopicMetadata({ topics: names });
-      const led = metadata.topics.every(({ partitions }) =>
-        partitions.every(({ leader }) => leader >= 0),
-      );
-      if (led) return;
+      // Asks each leader, not the metadata alone: a partition that is led on paper refuses fetches a little longer, and a
+      // consumer that meets such a refusal joins its group anew.
+      for (const name of names) await admin.fetchTopicOffsets(name);
+      return;
     } catch (error) {
-      const known = brokerErrorOf(error) ?? "";
-      if (!NOT_YET.has(known) || Date.now() > deadline) throw error;
+      const notYet = NOT_YET.has(brokerErrorOf(error) ?? "");
+      if (!notYet || Date.now() > deadline) throw error;
     }
-    if (Date.now() > deadline)
-      throw new Error(`the new topics have no leaders: ${names.join(", ")}`);
     await pause(LEADERS_POLL_MS);
   }
 }

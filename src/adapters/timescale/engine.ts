@@ -81,7 +81,8 @@ async function withLicense(
   return "postgresql";
 }
 
-function refuseOld(version: string): void {
+/** @throws TwinstreamError STORE_REFUSED */
+export function refuseOld(version: string): void {
   const parts = version.split(/[.-]/).map(Number);
   for (const [place, least] of OLDEST_TIMESCALEDB.entries()) {
     const part = parts[place] ?? 0;

@@ -14,6 +14,7 @@ import {
   CommandBody,
   extraOf,
   mustBeStorable,
+  mustBeUnconditional,
   operationOf,
   USUAL_TTL_S,
 } from "../command-body.js";
@@ -60,7 +61,6 @@ export function commandRoutes(deps: GatewayDeps): FastifyPluginAsyncTypebox {
       createdMs,
       expiresMs: createdMs + ttlMs,
     };
-    const given: Readonly<Record<string, unknown>> = body;
     const value = {
       kind: "command",
       tenant,
@@ -72,8 +72,8 @@ export function commandRoutes(deps: GatewayDeps): FastifyPluginAsyncTypebox {
       ts: iso(createdMs),
       expires_at: iso(command.expiresMs),
       queue: body.queue ?? false,
-      supersedes: given["supersedes"] ?? null,
-      precondition: given["precondition"] ?? null,
+      supersedes: null,
+      precondition: null,
       extra: extraOf(body),
     };
     await append(command.cmdId, {
@@ -129,6 +129,7 @@ export function commandRoutes(deps: GatewayDeps): FastifyPluginAsyncTypebox {
         const { body } = request;
         const op = operationOf(body);
         mustBeStorable(body);
+        mustBeUnconditional(body);
         if (body.queue !== true) await mustBeOnline(deps, tenant, id);
         const command = await accept(tenant, id, body, op);
         await remember(address(tenant, id), command);
