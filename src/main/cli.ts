@@ -3,6 +3,7 @@
 import { Command } from "commander";
 import { reasonOf, TwinstreamError } from "../errors.js";
 import { checkCommand } from "./check.js";
+import { offsetsCommand } from "./offsets.js";
 import { simulateCommand } from "./simulate.js";
 
 const program = new Command("twinstream")
@@ -65,6 +66,7 @@ program
     await migrate((line) => console.log(line));
   });
 program.addCommand(checkCommand());
+program.addCommand(offsetsCommand());
 program.addCommand(simulateCommand());
 
 try {

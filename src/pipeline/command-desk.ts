@@ -14,8 +14,13 @@ import type {
 } from "../ports.js";
 
 export interface CommandDesk {
-  /** The open commands of the database: those without evidence of sending are published again (same id). */
-  load(open: readonly OpenCommand[]): void;
+  /** Ids of the open commands that it knows. */
+  readonly known: ReadonlySet<string>;
+  /**
+   * The open commands of the database: those not known as delivered are published again (same id). What was known before
+   * the database was asked and is not among them has ended.
+   */
+  load(open: readonly OpenCommand[], knownBefore: ReadonlySet<string>): void;
   /** Commands that a flush has just made `queued`. */
   queued(
     commands: readonly { device: DeviceRef; request: CommandRequest }[],
@@ -29,7 +34,6 @@ export interface CommandDesk {
   /** Open commands whose time was over before `nowUs`. */
   overdue(nowUs: number): CommandRequest[];
   expire(requests: readonly CommandRequest[], evidence: string): void;
-  readonly size: number;
   end(): void;
 }
 
@@ -71,14 +75,17 @@ export function createCommandDesk(deps: {
   const byDevice = new Map<string, Set<string>>();
   let ended = false;
 
-  function put(entry: Open): void {
+  /** Takes note of a command and answers what is known of it. */
+  function put(entry: Open): Open {
     const { cmdId } = entry.request;
-    if (open.has(cmdId)) return;
+    const standing = open.get(cmdId);
+    if (standing !== undefined) return standing;
     open.set(cmdId, entry);
     const { address } = entry.device;
     const ids = byDevice.get(address);
     if (ids === undefined) byDevice.set(address, new Set([cmdId]));
     else ids.add(cmdId);
+    return entry;
   }
 
   function forget(cmdId: string): void {
@@ -127,21 +134,21 @@ export function createCommandDesk(deps: {
   }
 
   return {
-    get size() {
-      return open.size;
+    get known() {
+      return new Set(open.keys());
     },
-    load(commands) {
+    load(commands, knownBefore) {
+      if (ended) return;
+      const still = new Set(commands.map(({ request }) => request.cmdId));
+      for (const cmdId of knownBefore) if (!still.has(cmdId)) forget(cmdId);
       for (const { device, request, state } of commands) {
         put(opened(device, request, state === "delivered"));
       }
       for (const entry of open.values()) publish(entry);
     },
     queued(commands) {
-      for (const { device, request } of commands) {
-        const entry = opened(device, request, false);
-        put(entry);
-        publish(entry);
-      }
+      for (const { device, request } of commands)
+        publish(put(opened(device, request, false)));
       if (commands.length > 0)
         observer.emit({
           type: "command",

@@ -65,6 +65,8 @@ export interface Flusher {
     commands: readonly CommandChange[],
     presence: readonly PresenceChange[],
   ): void;
+  /** A quiet lane looks at its fence every so often: an operator may have moved it, or another process claimed it. */
+  lookAtFence(): void;
   /** Waits for a flush in flight; none starts until `resume`. */
   hold(): Promise<void>;
   resume(): void;
@@ -73,6 +75,9 @@ export interface Flusher {
   /** Nothing more is flushed. */
   end(): void;
 }
+
+/** How often a quiet lane looks at its fence. */
+const FENCE_MS = 5000;
 
 export function createFlusher(deps: FlusherDeps): Flusher {
   const { partition, store, observer, clock, patiently } = deps;
@@ -86,6 +91,7 @@ export function createFlusher(deps: FlusherDeps): Flusher {
   let ended = false;
   let inFlight: Promise<void> | null = null;
   let expectDuplicates = false;
+  let flushedMs = clock();
 
   const empty = (): boolean =>
     gathered.length === 0 && commands.length === 0 && presence.length === 0;
@@ -138,6 +144,7 @@ export function createFlusher(deps: FlusherDeps): Flusher {
     commands = [];
     presence = [];
     const startedMs = clock();
+    flushedMs = startedMs;
     await patiently(() => register(flush));
     const produce = deadLetterProducer(flush);
     const result = await patiently(() => store.flush(flush, produce));
@@ -151,7 +158,8 @@ export function createFlusher(deps: FlusherDeps): Flusher {
       at.lastRecordMs = flush.fence[i]!.lastRecordMs;
     }
     if (result.fence === "moved") expectDuplicates = result.sawDuplicates;
-    report(prepared, flush, result, (clock() - startedMs) / 1000);
+    if (prepared.length > 0)
+      report(prepared, flush, result, (clock() - startedMs) / 1000);
     deps.flushed(takenBy(prepared, flush, result));
   }
 
@@ -252,6 +260,10 @@ export function createFlusher(deps: FlusherDeps): Flusher {
       commands.push(...moreCommands);
       presence.push(...morePresence);
       kick();
+    },
+    lookAtFence() {
+      if (ended || held || inFlight !== null) return;
+      if (clock() - flushedMs >= FENCE_MS) start();
     },
     async hold() {
       held = true;

@@ -140,6 +140,11 @@ export function createIntake(deps: IntakeDeps): Intake {
           return false;
         }
         if (signal.aborted) return false;
+        // While this one waited, a rebalance has brought the same records again, and they were taken from there.
+        if (next.get(topic) !== slice.from) {
+          feed.seek(topic, partition, next.get(topic)!);
+          return false;
+        }
         next.set(topic, slice.to);
         held.messages += slice.records.length;
         held.bytes += slice.bytes;

@@ -45,7 +45,7 @@ export interface Lane {
   close(reason: string, deadlineMs: number): Promise<void>;
 }
 
-/** How often a refused lane looks whether the stored offsets were mended. */
+/** How often a refused lane looks whether the stored offsets were mended, unless the settings say otherwise. */
 const REFUSED_MS = 15_000;
 
 export function createLane(
@@ -65,13 +65,14 @@ export function createLane(
   let claiming: Promise<void> | null = null;
   let refusal: TwinstreamError | null = null;
   let waiting: { on: Awaited; error: string } | null = null;
-  let restarts = retryDelays();
+  let restarts = retryDelays(settings.backoff);
 
   const patiently = createPatience({
     partition,
     signal,
     observer,
     clock,
+    ...(settings.backoff && { backoff: settings.backoff }),
     waiting: (on) => {
       waiting = on;
     },
@@ -161,7 +162,7 @@ export function createLane(
       signal,
       patiently,
       committed: (done) => {
-        restarts = retryDelays();
+        restarts = retryDelays(settings.backoff);
         feed
           .commit(
             generation,
@@ -202,7 +203,9 @@ export function createLane(
     if (refusal?.message !== error.message)
       observer.emit({ type: "lane_refused", partition, error });
     refusal = error;
-    void waitOr(signal, REFUSED_MS).then((go) => go && want());
+    void waitOr(signal, settings.refusedMs ?? REFUSED_MS).then(
+      (go) => go && want(),
+    );
   }
 
   async function recover(error: unknown): Promise<void> {

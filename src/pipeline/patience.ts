@@ -1,7 +1,7 @@
 /** Waiting for a store that is away: the same work again, with back-off, for as long as the failure is one that passes. */
 import { reasonOf, TwinstreamError, type ErrorCode } from "../errors.js";
 import type { Clock, Observer } from "../ports.js";
-import { retryDelays, waitOr } from "./retry.js";
+import { type Backoff, PATIENT, retryDelays, waitOr } from "./retry.js";
 
 export type Awaited = "redis" | "database" | "log";
 
@@ -19,40 +19,73 @@ export interface PatienceOptions {
   readonly signal: AbortSignal;
   readonly observer: Observer;
   readonly clock: Clock;
-  /** Told what is waited for, and null when it is there again. */
-  readonly waiting: (on: { on: Awaited; error: string } | null) => void;
+  /** `PATIENT` unless given. */
+  readonly backoff?: Backoff;
+  /** Told what is waited for, and null when it is for nothing any more. */
+  readonly waiting: (on: Waiting | null) => void;
+}
+
+interface Waiting {
+  readonly on: Awaited;
+  readonly error: string;
+  readonly sinceMs: number;
 }
 
 /**
  * Answers a function that repeats work while it fails with an error that says it can be retried. Other errors go through,
- * and so does the last error once the signal aborts.
+ * and so does the last error once the signal aborts. Several works may wait at a time; each says so for itself.
  */
 export function createPatience(options: PatienceOptions): Patiently {
-  const { partition, signal, observer, clock } = options;
+  const { partition, signal, observer, clock, backoff = PATIENT } = options;
+  const away = new Set<Waiting>();
+  const tell = (): void => options.waiting([...away].at(-1) ?? null);
+
+  /** This store answered; it counts as resumed once no other work waits for it. */
+  function answered({ on, sinceMs }: Waiting): void {
+    for (const other of away) if (other.on === on) return;
+    const seconds = (clock() - sinceMs) / 1000;
+    observer.emit({ type: "lane_resumed", partition, on, seconds });
+  }
+
   return async (work) => {
-    const delays = retryDelays();
-    let sinceMs = 0;
-    for (let attempt = 1; ; attempt++) {
-      try {
-        const result = await work();
-        if (sinceMs > 0) options.waiting(null);
-        return result;
-      } catch (error) {
-        const on = awaitedBy(error);
-        if (on === undefined || signal.aborted) throw error;
-        if (sinceMs === 0) sinceMs = clock();
-        const delayMs = delays.next().value;
-        const text = reasonOf(error);
-        options.waiting({ on, error: text });
-        observer.emit({
-          type: "lane_waiting",
-          partition,
-          on,
-          error: text,
-          attempt,
-          delayMs,
-        });
-        if (!(await waitOr(signal, delayMs))) throw error;
+    const delays = retryDelays(backoff);
+    let waiting: Waiting | null = null;
+    try {
+      for (let attempt = 1; ; attempt++) {
+        try {
+          const result = await work();
+          if (waiting !== null) {
+            away.delete(waiting);
+            answered(waiting);
+          }
+          return result;
+        } catch (error) {
+          const on = awaitedBy(error);
+          if (on === undefined || signal.aborted) throw error;
+          const before: Waiting | null = waiting;
+          const same = before?.on === on;
+          const text = reasonOf(error);
+          waiting = { on, error: text, sinceMs: same ? before.sinceMs : clock() };
+          away.add(waiting);
+          if (before !== null) away.delete(before);
+          if (before !== null && !same) answered(before);
+          tell();
+          const delayMs = delays.next().value;
+          observer.emit({
+            type: "lane_waiting",
+            partition,
+            on,
+            error: text,
+            attempt,
+            delayMs,
+          });
+          if (!(await waitOr(signal, delayMs))) throw error;
+        }
+      }
+    } finally {
+      if (waiting !== null) {
+        away.delete(waiting);
+        tell();
       }
     }
   };

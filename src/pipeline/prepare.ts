@@ -43,6 +43,8 @@ export interface PrepareDeps {
   readonly view: Pick<DeviceView, "missingLast" | "write">;
   readonly observer: Observer;
   readonly clock: Clock;
+  /** Told the devices of the slice before any actor is woken or sent a message: none of them may be let go. */
+  readonly touch: (addresses: Iterable<string>) => void;
 }
 
 /** A slice's messages by device, in log order, and what could not be decoded. */
@@ -78,6 +80,7 @@ export async function prepare(
     slice.records,
     deps.decode(slice.topic),
   );
+  deps.touch(groups.keys());
   await patiently(() => wake(groups, deps));
   const effects = await deps.actors.apply(groups, deps.clock());
   count(effects, deps.observer);

@@ -11,6 +11,8 @@ export interface ProcessorSettings extends Omit<LaneSettings, "share"> {
   readonly queueBytes: number;
   readonly liveActors: number;
   readonly watchdogMs: number;
+  /** How often the lanes are looked after; 1 s unless given. */
+  readonly tickMs?: number;
 }
 
 export interface ProcessorDeps extends Omit<LaneDeps, "settings"> {
@@ -66,6 +68,8 @@ export function createProcessor(deps: ProcessorDeps): Processor {
     generation: number,
     partitions: readonly number[],
   ): void {
+    // On the way out nothing more is claimed: it would take the fence from who is given the partition next.
+    if (stopping.signal.aborted) return;
     joined = true;
     observer.emit({ type: "assigned", generation, partitions });
     const mine = new Set(partitions);
@@ -93,7 +97,16 @@ export function createProcessor(deps: ProcessorDeps): Processor {
   async function tick(): Promise<void> {
     if (ticks++ % BOUNDS_TICKS === 0)
       ends = (await log.bounds(TOPIC.data)).map(({ high }) => high);
-    for (const lane of lanes.values()) await lane.tick();
+    const done = await Promise.allSettled(
+      [...lanes.values()].map((lane) => lane.tick()),
+    );
+    for (const one of done)
+      if (one.status === "rejected")
+        observer.emit({
+          type: "failure",
+          where: "look after a lane",
+          error: reasonOf(one.reason),
+        });
   }
 
   function report(): void {
@@ -163,7 +176,7 @@ export function createProcessor(deps: ProcessorDeps): Processor {
         report();
         watch();
         look();
-      }, TICK_MS),
+      }, settings.tickMs ?? TICK_MS),
       setInterval(maintain, MAINTAIN_MS),
     );
   }

@@ -25,6 +25,7 @@ import type { Position } from "./position.js";
 import { prepare, type Decode, type Prepared } from "./prepare.js";
 import { createPresence } from "./presence.js";
 import { createIntake, type Intake } from "./intake.js";
+import type { Backoff } from "./retry.js";
 import { createSliceQueue } from "./slices.js";
 import { createViewWriter } from "./view-writer.js";
 
@@ -53,6 +54,10 @@ export interface LaneSettings {
   readonly batchMs: number;
   readonly offlineAfterMs: number;
   readonly actorIdleMs: number;
+  /** How a store that is away is waited for; `PATIENT` unless given. */
+  readonly backoff?: Backoff;
+  /** How often a refused lane looks whether the stored offsets were mended; 15 s unless given. */
+  readonly refusedMs?: number;
   /** A lane's shares; they shrink as the process is given more partitions. */
   readonly share: () => { messages: number; bytes: number; actors: number };
 }
@@ -101,7 +106,7 @@ export function createSession(deps: LaneDeps, start: SessionStart): Session {
   const stopped = new AbortController();
   const signal = AbortSignal.any([start.signal, stopped.signal]);
   const queue = createSliceQueue(TOPIC.commands);
-  /** Devices with effects that no flush has stored yet, and how many batches of them. */
+  /** Devices with messages in work or effects that no flush has stored yet, and in how many slices. */
   const unflushed = new Map<string, number>();
   /** Arrival of the newest stored telemetry, microseconds. */
   let appliedUs = 0;
@@ -163,13 +168,19 @@ export function createSession(deps: LaneDeps, start: SessionStart): Session {
 
   // ------------------------------------------------------------ hot stage
 
+  /** From here until the flush their actors stay: one let go would forget what no flush has stored yet. */
+  function touch(addresses: Iterable<string>): void {
+    for (const address of addresses)
+      unflushed.set(address, (unflushed.get(address) ?? 0) + 1);
+  }
+
   /** At most two slices in work: the second is decoded and applied while Redis answers for the first. */
   async function work(): Promise<void> {
     let writing: Promise<void> = Promise.resolve();
     for (;;) {
       const slice = await queue.next();
       if (slice === null) break;
-      const prepared = await prepare(slice, { ...deps, actors }, patiently);
+      const prepared = await prepare(slice, { ...deps, actors, touch }, patiently);
       await writing;
       writing = write(prepared);
       // Whatever becomes of it is met at the next await; until then it is no unhandled rejection.
@@ -180,10 +191,7 @@ export function createSession(deps: LaneDeps, start: SessionStart): Session {
 
   async function write(prepared: Prepared): Promise<void> {
     if (prepared.slice.topic === TOPIC.data) await writer.write(prepared);
-    if (signal.aborted) return;
-    for (const { device } of prepared.store)
-      unflushed.set(device.address, (unflushed.get(device.address) ?? 0) + 1);
-    flusher.gather(prepared);
+    if (!signal.aborted) flusher.gather(prepared);
   }
 
   // ------------------------------------------------------------ after a flush
@@ -199,11 +207,7 @@ export function createSession(deps: LaneDeps, start: SessionStart): Session {
       if (batches === 0) unflushed.delete(device.address);
       else unflushed.set(device.address, batches);
     }
-    actors.passivate(
-      settings.share().actors,
-      clock() - settings.actorIdleMs,
-      (address) => unflushed.has(address),
-    );
+    passivate();
     start.committed(
       LANE_TOPICS.map((topic) => ({ topic, offset: done(topic) })),
     );
@@ -215,8 +219,18 @@ export function createSession(deps: LaneDeps, start: SessionStart): Session {
     if (unknown) loadCommands().catch(fail);
   }
 
+  function passivate(): void {
+    actors.passivate(
+      settings.share().actors,
+      clock() - settings.actorIdleMs,
+      (address) => unflushed.has(address),
+    );
+  }
+
   async function loadCommands(): Promise<void> {
-    desk.load(await patiently(() => store.openCommands(partition)));
+    const known = desk.known;
+    const open = await patiently(() => store.openCommands(partition));
+    desk.load(open, known);
   }
 
   // ------------------------------------------------------------ time
@@ -227,24 +241,29 @@ export function createSession(deps: LaneDeps, start: SessionStart): Session {
     return Math.max(stored[i]!.offset, start.positions[i]!.start);
   };
 
-  const lag = (topic: string): number =>
-    Math.max(0, intake.high(topic) - done(topic));
+  /** Before the first fetch the end is what the claim saw: a lane with a backlog must not look level. */
+  function lag(topic: string): number {
+    const seen = topic === TOPIC.data ? start.bounds.high : 0;
+    return Math.max(0, Math.max(intake.high(topic), seen) - done(topic));
+  }
 
   async function tick(): Promise<void> {
+    flusher.lookAtFence();
     await writer.lookAfter();
+    if (ended) return;
+    passivate();
     desk.again();
     await expire();
     const level = intake.held.messages === 0 && lag(TOPIC.data) === 0;
     const gone = level ? presence.silent(clock() * 1000) : [];
     if (gone.length === 0) return;
     flusher.add([], gone);
-    await view.offline(
-      gone.map(({ device, seenUs, cause }) => ({
-        device,
-        seenUs,
-        cause: cause ?? "silent",
-      })),
-    );
+    const silent = gone.map(({ device, seenUs, cause }) => ({
+      device,
+      seenUs,
+      cause: cause ?? "silent",
+    }));
+    await patiently(() => view.offline(silent));
   }
 
   /** A command is over once all telemetry that arrived before its end has been applied: its ack may be in there. */

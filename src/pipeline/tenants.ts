@@ -15,6 +15,7 @@ const REFRESH_MS = 5000;
 export function followTenants(
   store: Pick<TelemetryStore, "tenants">,
   observer: Observer,
+  refreshMs = REFRESH_MS,
 ): Tenants {
   let names: ReadonlySet<string> = new Set();
   let timer: NodeJS.Timeout | null = null;
@@ -36,7 +37,7 @@ export function followTenants(
   return {
     async start() {
       await load();
-      timer ??= setInterval(refresh, REFRESH_MS);
+      timer ??= setInterval(refresh, refreshMs);
     },
     names: () => names,
     stop() {

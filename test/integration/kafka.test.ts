@@ -14,11 +14,8 @@ import {
 } from "../../src/adapters/kafka/connect.js";
 import { createLogInspector } from "../../src/adapters/kafka/inspector.js";
 import { createLaneFeed } from "../../src/adapters/kafka/lane-feed.js";
-import {
-  createTopics,
-  ensureTopics,
-  TOPIC,
-} from "../../src/adapters/kafka/topics.js";
+import { createTopics, ensureTopics } from "../../src/adapters/kafka/topics.js";
+import { TOPIC } from "../../src/domain/names.js";
 import {
   createLogWriter,
   type RefusedRecord,
@@ -341,7 +338,7 @@ alone("topics are made once, by however many, and checked", () =>
         });
         assert.equal(again, { created: [], partitions: 5 });
         assert.is((await inspector.bounds(TOPIC.commands)).length, 5);
-        assert.is((await inspector.bounds(TOPIC.rawDeadLetters)).length, 3);
+        assert.is((await inspector.bounds(TOPIC.uploadDeadLetters)).length, 3);
         const { resources } = await admin.describeConfigs({
           includeSynonyms: false,
           resources: [

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
+import { migrate } from "../../src/adapters/timescale/migrate.js";
 import { connectLog } from "../../src/adapters/kafka/connect.js";
 import { createLogInspector } from "../../src/adapters/kafka/inspector.js";
 import { TOPIC } from "../../src/domain/names.js";
@@ -18,7 +19,12 @@ export interface Running {
   readonly http: string;
   /** A connection as the owner of the schema, which sees every tenant. */
   readonly database: pg.Client;
-  start(role: string, over?: Record<string, string>): Promise<RoleProcess>;
+  /** @param script another composition root than the command line. */
+  start(
+    role: string,
+    over?: Record<string, string>,
+    script?: string,
+  ): Promise<RoleProcess>;
   /** Runs `twinstream simulate` to its end and answers its ledger; throws when it fails. */
   simulate(
     args: readonly string[],
@@ -31,22 +37,36 @@ export interface Running {
   readonly folder: string;
 }
 
-const quiet = (env: Readonly<Record<string, string>>) => ({
+/** How a test connects to the log by itself. */
+export const quiet = (env: Readonly<Record<string, string>>) => ({
   brokers: [env["KAFKA_BROKERS"]!],
   clientId: "test",
   log: () => undefined,
 });
 
-/** Brings up all services of its own, migrates, runs the test, and stops whatever it started. */
+/**
+ * Brings up all services of its own, migrates, runs the test, and stops whatever it started.
+ * @param extension `never` for plain PostgreSQL although the server has TimescaleDB.
+ */
 export async function withRunning(
   settings: Readonly<Record<string, string>>,
   work: (running: Running) => Promise<void>,
+  { extension = "auto" }: { extension?: "auto" | "never" } = {},
 ): Promise<void> {
   await withOwnStack(["kafka", "redis", "postgres", "mqtt"], async (stack) => {
     const folder = await mkdtemp(join(tmpdir(), "twinstream-e2e-"));
     const port = await freePort();
     const env = { ...stack.env, HTTP_PORT: String(port), ...settings };
     const roles: RoleProcess[] = [];
+    // The first migration decides about the engine, and whoever migrates later stays with it.
+    if (extension === "never")
+      await migrate({
+        url: stack.env["DATABASE_URL"]!,
+        rawRetentionDays: 0,
+        dlqRetentionDays: 14,
+        extension,
+        say: () => undefined,
+      });
     const migrated = await runCommand(["migrate"], env);
     if (migrated.code !== 0) throw new Error(migrated.output);
     const database = new pg.Client(stack.env["DATABASE_URL"]);
@@ -59,8 +79,12 @@ export async function withRunning(
         http: `http://127.0.0.1:${port}`,
         database,
         folder,
-        async start(role, over = {}) {
-          const started = await startRole(role, { ...env, ...over });
+        async start(role, over = {}, script) {
+          const started = await startRole(
+            role,
+            { ...env, ...over },
+            script === undefined ? {} : { script },
+          );
           roles.push(started);
           await started.ready();
           return started;
@@ -79,12 +103,15 @@ export async function withRunning(
           try {
             await until(
               async () => {
-                const bounds = await log.bounds(TOPIC.data);
+                const topics = [TOPIC.data, TOPIC.commands];
+                const bounds = await Promise.all(topics.map(log.bounds));
                 const { rows } = await database.query<{ done: string }>(
-                  "SELECT coalesce(sum(greatest(next_offset, 0)), 0) AS done FROM stream_offsets WHERE topic = $1",
-                  [TOPIC.data],
+                  "SELECT coalesce(sum(greatest(next_offset, 0)), 0) AS done FROM stream_offsets WHERE topic = ANY ($1)",
+                  [topics],
                 );
-                const end = bounds.reduce((sum, { high }) => sum + high, 0);
+                const end = bounds
+                  .flat()
+                  .reduce((sum, { high }) => sum + high, 0);
                 return Number(rows[0]!.done) === end;
               },
               { withinMs, what: "everything on the log to be stored" },

@@ -3,7 +3,7 @@ import kafkajs, { type Admin } from "kafkajs";
 import { advice, type Finding, fine, wrong } from "../../domain/finding.js";
 import type { LogConnection } from "./connect.js";
 import { unreachable } from "./failure.js";
-import { TOPIC } from "./topics.js";
+import { TOPIC } from "../../domain/names.js";
 
 /** A device's largest message in its envelope, see topics.ts. */
 const RECORD_BYTES = 4 * 1024 * 1024;

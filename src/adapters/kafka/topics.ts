@@ -1,17 +1,10 @@
 /** The topics of the contracts, section 2, made where they are missing. */
 import { setTimeout as pause } from "node:timers/promises";
 import type { Admin, ITopicConfig } from "kafkajs";
+import { TOPIC } from "../../domain/names.js";
 import { TwinstreamError } from "../../errors.js";
 import type { LogConnection } from "./connect.js";
 import { brokerErrorOf, unreachable } from "./failure.js";
-
-export const TOPIC = {
-  data: "iot-data",
-  commands: "device-commands",
-  dataDeadLetters: "iot-data.dlq",
-  raw: "telemetry.raw",
-  rawDeadLetters: "telemetry.raw.dlq",
-} as const;
 
 /** How long new topics may take until every partition answers, and how often they are asked, milliseconds. */
 const LEADERS_MS = 15_000;
@@ -157,9 +150,9 @@ function wanted(partitions: number, replication: number): ITopicConfig[] {
       DLQ_RETENTION_MS,
       DLQ_RECORD_BYTES,
     ),
-    topic(TOPIC.raw, SIDE_PARTITIONS, RETENTION_MS, MIB),
+    topic(TOPIC.uploads, SIDE_PARTITIONS, RETENTION_MS, MIB),
     topic(
-      TOPIC.rawDeadLetters,
+      TOPIC.uploadDeadLetters,
       SIDE_PARTITIONS,
       DLQ_RETENTION_MS,
       DLQ_RECORD_BYTES,

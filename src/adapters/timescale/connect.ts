@@ -136,9 +136,11 @@ export function connectDatabase(options: DatabaseOptions): Database {
   async function endBackends(which: string, pid: number): Promise<number[]> {
     try {
       const { rows } = await control.query<{ pid: number }>(
-        `SELECT a.pid FROM pg_stat_activity a JOIN (${which}) w ON w.pid = a.pid
-         WHERE a.usename = session_user AND a.application_name LIKE '${APPLICATION} %' AND a.pid <> pg_backend_pid()
-           AND pg_terminate_backend(a.pid)`,
+        // Materialized: as a plain join the planner may end every backend of ours before it looks at `which`.
+        `WITH named AS MATERIALIZED (
+           SELECT a.pid FROM (${which}) w JOIN pg_stat_activity a ON a.pid = w.pid
+           WHERE a.usename = session_user AND a.application_name LIKE '${APPLICATION} %'
+         ) SELECT pid FROM named WHERE pg_terminate_backend(pid)`,
         [pid],
       );
       return rows.map((row) => row.pid);

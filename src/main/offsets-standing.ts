@@ -1,0 +1,114 @@
+/** What `twinstream offsets` works with: every stored offset beside the log that it should belong to. */
+import pino from "pino";
+import { createLogInspector } from "../adapters/kafka/inspector.js";
+import { createDeviceView } from "../adapters/redis/device-view.js";
+import {
+  createOffsetKeeper,
+  type OffsetMove,
+  type StoredOffset,
+} from "../adapters/timescale/offsets.js";
+import type { Config } from "../config.js";
+import type { LogRecord } from "../domain/message.js";
+import { TOPIC } from "../domain/names.js";
+import { reasonOf } from "../errors.js";
+import { positionOf } from "../pipeline/position.js";
+import { logConnection } from "./kafka-log.js";
+
+export interface Standing extends StoredOffset {
+  /** Of the log's partition. */
+  readonly low: number;
+  readonly high: number;
+  /** Why the stored offset is not of this log; null when it is. */
+  readonly trouble: string | null;
+}
+
+export async function look(config: Config, say: (line: string) => void) {
+  const log = createLogInspector(
+    logConnection({ config, log: pino({ level: "silent" }) }, "offsets"),
+  );
+  const keeper = createOffsetKeeper({ url: config.DATABASE_URL });
+
+  async function witnessed(
+    { topic, partition }: StoredOffset,
+    witness: { offset: number; ms: number } | null,
+  ): Promise<string | null> {
+    if (witness === null) return null;
+    const from = witness.offset;
+    let seen: LogRecord | undefined;
+    await log.read(
+      { topic, partition, from, to: from + 1 },
+      async (records) => {
+        seen ??= records.find(({ offset }) => offset === from);
+      },
+      AbortSignal.timeout(10_000),
+    );
+    return seen === undefined || seen.timestampMs === witness.ms
+      ? null
+      : `the record at ${from} is another than the one that was stored`;
+  }
+
+  async function standingOf(
+    at: StoredOffset,
+    bounds: { low: number; high: number },
+    clusterId: string,
+  ): Promise<Standing> {
+    let trouble: string | null;
+    try {
+      const position = positionOf(at, bounds, clusterId, at.partition);
+      trouble = await witnessed(at, position.witness);
+    } catch (error) {
+      trouble = reasonOf(error);
+    }
+    return { ...at, ...bounds, trouble };
+  }
+
+  const clusterId = await log.clusterId();
+  const standing: Standing[] = [];
+  const ends = new Map([
+    [TOPIC.data as string, await log.bounds(TOPIC.data)],
+    [TOPIC.commands as string, await log.bounds(TOPIC.commands)],
+  ]);
+  for (const at of await keeper.list()) {
+    const bounds = ends.get(at.topic)?.[at.partition];
+    if (bounds !== undefined)
+      standing.push(await standingOf(at, bounds, clusterId));
+  }
+
+  return {
+    standing,
+    async offsetsAt({ topic, partition, low }: Standing, ms: number) {
+      return ms === 0 ? low : (await log.offsetsAt(topic, ms))[partition]!;
+    },
+    /** @param forget whether Redis' marks are of another log, and have to go with the offsets. */
+    async move(moves: readonly OffsetMove[], forget: boolean): Promise<void> {
+      if (moves.length === 0) {
+        say("nothing to move");
+        return;
+      }
+      if (forget) await forgetMarks(config, moves);
+      await keeper.move(moves, clusterId);
+      for (const { topic, partition, offset } of moves)
+        say(`${topic}/${partition}: begins at ${offset}`);
+    },
+    async close(): Promise<void> {
+      await Promise.all([log.close(), keeper.close()]);
+    },
+  };
+}
+
+async function forgetMarks(
+  config: Config,
+  moves: readonly OffsetMove[],
+): Promise<void> {
+  const view = createDeviceView({
+    url: config.REDIS_URL,
+    historySeconds: config.HISTORY_HOURS * 3600,
+    clock: Date.now,
+  });
+  try {
+    for (const { topic, partition } of moves)
+      await view.setMark(topic, partition, null);
+  } finally {
+    await view.close();
+  }
+}

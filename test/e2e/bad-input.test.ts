@@ -1,0 +1,360 @@
+/** Every kind of bad input on its whole way, MQTT or log to database, amid good messages: what is stored, what is refused, why. */
+import { createHash } from "node:crypto";
+import mqtt from "mqtt";
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { TOPIC } from "../../src/domain/names.js";
+import { BAD_INPUT, type BadInput } from "../domain/bad-input.js";
+import { withRunning, type Running } from "../support/fleet.js";
+import { within } from "../support/wait.js";
+import { foreignRecords, type ForeignRecord } from "./foreign-records.js";
+import { withLog } from "./log-access.js";
+import { reading } from "./mqtt-device.js";
+
+const test = suite("bad input");
+
+/** What of a payload a dead letter keeps. */
+const KEPT_BYTES = 64 * 1024;
+const PATIENCE_MS = 60_000;
+
+interface Case extends BadInput {
+  readonly device: string;
+  readonly mqttTopic: string;
+  readonly bytes: Buffer;
+}
+
+interface Letter {
+  readonly topic: string;
+  readonly reason: string;
+  readonly item: number;
+  readonly bytes: Buffer;
+  readonly detail: string;
+}
+
+interface StoredLetter {
+  readonly topic: string;
+  readonly reason: string;
+  readonly detail: string;
+  readonly attempts: number;
+  readonly item: number;
+  readonly payload: Buffer;
+  readonly payload_size: number;
+  readonly truncated: boolean;
+  readonly place: string;
+}
+
+const casesAt = (nowMs: number): Case[] =>
+  BAD_INPUT.map((input, i) => {
+    const device = `bad-${i}`;
+    return {
+      ...input,
+      device,
+      mqttTopic: input.topic?.(device) ?? `devices/${device}/data`,
+      bytes: input.payload(nowMs),
+    };
+  });
+
+test("each kind has its exact rows or its one dead letter, and harms no neighbour", async () => {
+  await withRunning({}, async (running) => {
+    await running.start("bridge");
+    await running.start("processor");
+    const nowMs = Date.now();
+    const cases = casesAt(nowMs);
+    const foreign = foreignRecords(nowMs);
+    const mqttUrl = running.env["MQTT_URL"]!;
+    const refused = cases.filter((one) => one.brokerRefuses);
+    for (const one of refused) await mustBeRefused(mqttUrl, one);
+    await withLog(running.env, async (log) => {
+      for (const topic of [TOPIC.data, TOPIC.commands])
+        assert.is(
+          (await log.ends(topic)).reduce((sum, end) => sum + end, 0),
+          0,
+          `what the broker refuses is no record of ${topic}`,
+        );
+      const sent = await publishAmidGood(mqttUrl, cases, nowMs);
+      for (const topic of [TOPIC.data, TOPIC.commands])
+        await log.append(
+          topic,
+          foreign.filter((one) => (one.topic ?? TOPIC.data) === topic),
+        );
+      await running.settled(PATIENCE_MS);
+      const onLog = await log.all(TOPIC.data);
+      assert.is(
+        onLog.length,
+        sent + foreign.filter((one) => one.topic === undefined).length,
+        "records on the log",
+      );
+      await checkRows(running, cases, nowMs);
+      await checkForeignRows(running, foreign);
+      const letters = await checkLetters(running, [
+        ...cases.flatMap(lettersOf),
+        ...foreign.flatMap((one) => one.letter ?? []),
+      ]);
+      const sources = [...onLog, ...(await log.all(TOPIC.commands))];
+      checkDeadLetterTopic(
+        letters,
+        new Map(
+          sources.map((record) => [
+            `${record.topic}/${record.partition}/${record.offset}`,
+            record,
+          ]),
+        ),
+        await log.all(TOPIC.dataDeadLetters),
+      );
+    });
+  });
+});
+
+/** The broker ends the connection or answers 0x95, whichever MQTT is spoken. */
+async function mustBeRefused(url: string, one: Case): Promise<void> {
+  for (const protocolVersion of [4, 5] as const) {
+    const client = await mqtt.connectAsync(url, {
+      protocolVersion,
+      clientId: `too-large-${protocolVersion}`,
+      reconnectPeriod: 0,
+    });
+    const outcome = new Promise<string>((resolve) => {
+      client.on("error", (error) => resolve(error.message));
+      client.on("close", () => resolve("closed"));
+      client.publish(one.mqttTopic, one.bytes, { qos: 1 }, (error) =>
+        resolve(error ? error.message : "taken"),
+      );
+    });
+    assert.is.not(
+      await within(20_000, outcome, `the broker to refuse ${one.name}`),
+      "taken",
+      `${one.name} over MQTT ${protocolVersion}`,
+    );
+    client.end(true);
+  }
+}
+
+/**
+ * Publishes every case between two good messages of its own device and one of another, all over one connection and without
+ * waiting, so that they share batches. Answers how many messages it were.
+ */
+async function publishAmidGood(
+  url: string,
+  cases: readonly Case[],
+  nowMs: number,
+): Promise<number> {
+  const client = await mqtt.connectAsync(url, {
+    protocolVersion: 5,
+    clientId: "bad-input",
+  });
+  const acknowledged: Promise<unknown>[] = [];
+  const publish = (topic: string, payload: Buffer | object): void => {
+    const bytes = Buffer.isBuffer(payload)
+      ? payload
+      : Buffer.from(JSON.stringify(payload));
+    acknowledged.push(client.publishAsync(topic, bytes, { qos: 1 }));
+  };
+  for (const [i, { device, mqttTopic, bytes, brokerRefuses }] of [
+    ...cases.entries(),
+  ]) {
+    const own = `devices/${device}/data`;
+    publish(own, reading("good", i, nowMs - 3000));
+    if (!brokerRefuses) publish(mqttTopic, bytes);
+    publish(`devices/calm-${i % 5}/data`, reading("good", i, nowMs - i));
+    publish(own, reading("good", -i, nowMs - 2000));
+  }
+  await within(PATIENCE_MS, Promise.all(acknowledged), "every PUBACK");
+  await client.endAsync();
+  return acknowledged.length;
+}
+
+/** `at` is relative to `nowMs` in milliseconds, or the word for the time of arrival. */
+interface Seen {
+  readonly point: string;
+  readonly at: number | "arrival";
+  readonly value: number | boolean | string;
+}
+
+async function seenRows(
+  running: Running,
+  devices: string,
+  nowMs: number,
+): Promise<Map<string, Seen[]>> {
+  const { rows } = await running.database.query<{
+    device_id: string;
+    point_id: string;
+    at: Date;
+    v_num: number | null;
+    v_bool: boolean | null;
+    v_text: string | null;
+  }>(
+    "SELECT device_id, point_id, ts AS at, v_num, v_bool, v_text FROM ts_measure WHERE device_id LIKE $1",
+    [devices],
+  );
+  const byDevice = new Map<string, Seen[]>();
+  for (const row of rows) {
+    const at = row.at.getTime();
+    const arrived = at > nowMs && at <= Date.now();
+    const seen: Seen = {
+      point: row.point_id,
+      at: arrived ? "arrival" : at - nowMs,
+      value: row.v_num ?? row.v_bool ?? brief(row.v_text!),
+    };
+    byDevice.set(row.device_id, [...(byDevice.get(row.device_id) ?? []), seen]);
+  }
+  return byDevice;
+}
+
+/** A long text as its length and hash, so that a difference can be read. */
+const brief = (text: string): string =>
+  text.length <= 200
+    ? text
+    : `${text.length} characters, ${createHash("sha256").update(text).digest("hex")}`;
+
+const ordered = (rows: readonly Seen[]): string[] =>
+  rows.map((row) => JSON.stringify(row)).toSorted();
+
+async function checkRows(
+  running: Running,
+  cases: readonly Case[],
+  nowMs: number,
+): Promise<void> {
+  const found = await seenRows(running, "bad-%", nowMs);
+  for (const [i, { name, device, outcome, brokerRefuses }] of [
+    ...cases.entries(),
+  ]) {
+    const rows: Seen[] = [
+      { point: "good", at: -3000, value: i },
+      { point: "good", at: -2000, value: i === 0 ? 0 : -i },
+    ];
+    if ("stored" in outcome && !brokerRefuses)
+      for (const point of outcome.stored)
+        rows.push({
+          point: point.name,
+          at: outcome.timeMs ?? "arrival",
+          value:
+            point.typeClass === "bool"
+              ? point.value === 1
+              : (point.value ?? brief(point.text!)),
+        });
+    assert.equal(ordered(found.get(device) ?? []), ordered(rows), name);
+  }
+  const calm = await seenRows(running, "calm-%", nowMs);
+  assert.is(
+    [...calm.values()].reduce((sum, rows) => sum + rows.length, 0),
+    cases.length,
+    "rows of the devices beside them",
+  );
+  const { rows: devices } = await running.database.query(
+    "SELECT DISTINCT device_id FROM ts_measure WHERE device_id NOT SIMILAR TO '(bad|calm|foreign)-%'",
+  );
+  assert.equal(devices, [], "devices that nobody is");
+}
+
+async function checkForeignRows(
+  running: Running,
+  foreign: readonly ForeignRecord[],
+): Promise<void> {
+  const { rows } = await running.database.query<{ line: string }>(
+    "SELECT concat_ws(' ', device_id, point_id, v_num) AS line FROM ts_measure WHERE device_id LIKE 'foreign-%'",
+  );
+  assert.equal(
+    rows.map(({ line }) => line).toSorted(),
+    foreign.flatMap((one) => one.rows ?? []).toSorted(),
+    "rows of other producers' records",
+  );
+}
+
+/** What must be kept of a case: nothing where its message is stored whole. */
+function lettersOf(one: Case): Letter[] {
+  const { outcome, mqttTopic: topic, bytes } = one;
+  if (one.brokerRefuses) return [];
+  if ("reason" in outcome) return [{ topic, item: -1, bytes, ...outcome }];
+  return (outcome.conflicts ?? []).map((point, i) => ({
+    topic,
+    reason: "conflict",
+    item: outcome.stored.length + i,
+    bytes,
+    detail: JSON.stringify(point.name),
+  }));
+}
+
+async function checkLetters(
+  running: Running,
+  expected: readonly Letter[],
+): Promise<StoredLetter[]> {
+  const { rows } = await running.database.query<StoredLetter>(
+    `SELECT topic, reason, detail, attempts, item, payload, payload_size, truncated,
+            concat_ws('/', log_topic, log_partition, log_offset) AS place
+     FROM ingest_errors`,
+  );
+  const nameOf = ({ topic, reason, item }: Letter | StoredLetter): string =>
+    `${topic} ${reason} ${item}`;
+  assert.equal(
+    rows.map(nameOf).toSorted(),
+    expected.map(nameOf).toSorted(),
+    "topic, reason and item of every row of ingest_errors",
+  );
+  const left = [...rows];
+  for (const letter of expected) {
+    const { bytes } = letter;
+    // Several foreign records share a name: each takes the row that holds its bytes.
+    const at = left.findIndex(
+      (row) =>
+        nameOf(row) === nameOf(letter) &&
+        row.detail.includes(letter.detail) &&
+        row.payload.equals(bytes.subarray(0, KEPT_BYTES)) &&
+        row.payload_size === bytes.length &&
+        row.truncated === bytes.length > KEPT_BYTES,
+    );
+    if (at < 0)
+      assert.unreachable(
+        `no letter ${nameOf(letter)} with "${letter.detail}" and its own ${bytes.length} bytes; there is: ${JSON.stringify(
+          left
+            .filter((row) => nameOf(row) === nameOf(letter))
+            .map((row) => [row.detail, brief(row.payload.toString("latin1"))]),
+        )}`,
+      );
+    left.splice(at, 1);
+  }
+  return rows;
+}
+
+type Records = Awaited<
+  ReturnType<Parameters<Parameters<typeof withLog>[1]>[0]["all"]>
+>;
+
+/** Every refused record is there once, as it came, and says why. */
+function checkDeadLetterTopic(
+  letters: readonly StoredLetter[],
+  sources: ReadonlyMap<string, Records[number]>,
+  dead: Records,
+): void {
+  const whole = letters.filter(({ reason }) => reason !== "conflict");
+  const placeOf = ({ headers }: Records[number]): string =>
+    `${headers["source-topic"]}/${headers["source-partition"]}/${headers["source-offset"]}`;
+  assert.equal(
+    dead.map(placeOf).toSorted(),
+    whole.map(({ place }) => place).toSorted(),
+    "origins of the dead letters on the log",
+  );
+  const byPlace = new Map(whole.map((letter) => [letter.place, letter]));
+  for (const record of dead) {
+    const place = placeOf(record);
+    const letter = byPlace.get(place)!;
+    const source = sources.get(place)!;
+    const { reason, error, attempts } = record.headers;
+    assert.is(reason, letter.reason, place);
+    assert.is(error, letter.detail, place);
+    assert.is(attempts, String(letter.attempts), place);
+    const failedMs = Date.parse(record.headers["failed-at"]!);
+    assert.ok(Math.abs(Date.now() - failedMs) < 120_000, place);
+    assert.is(text(record.key), text(source.key), `${place}: its key`);
+    assert.ok(
+      record.value === null
+        ? source.value === null
+        : source.value !== null && record.value.equals(source.value),
+      `${place}: its value untouched`,
+    );
+  }
+}
+
+const text = (bytes: Buffer | null): string | null =>
+  bytes === null ? null : bytes.toString("latin1");
+
+test.run();

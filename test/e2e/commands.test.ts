@@ -1,0 +1,411 @@
+/** A command's whole life, from the request to the device and back, over real HTTP, log, MQTT and database. */
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { withRunning, type Running } from "../support/fleet.js";
+import { until } from "../support/wait.js";
+import { getJson, postJson } from "./http.js";
+import { connectDevice, type Ack, type MqttDevice } from "./mqtt-device.js";
+
+const test = suite("commands");
+
+const ULID = /^[0-9A-HJKMNP-TV-Z]{26}$/;
+const PATIENCE_MS = 20_000;
+
+interface Accepted {
+  readonly cmd_id: string;
+  readonly state: string;
+  readonly status_url: string;
+}
+
+interface Command {
+  readonly cmd_id: string;
+  readonly device_id: string;
+  readonly op: string;
+  readonly params: unknown;
+  readonly state: string;
+  readonly ok: boolean | null;
+  readonly err: string | null;
+  readonly history: { state: string; at: string; evidence: string }[];
+}
+
+/** Connected, and online as the gateway sees it. */
+async function onlineDevice(running: Running, id: string): Promise<MqttDevice> {
+  const device = await connectDevice(running.env["MQTT_URL"]!, id);
+  await device.hello();
+  await until(
+    async () => {
+      const { body } = await getJson<{ online?: boolean }>(
+        `${running.http}/devices/${id}`,
+      );
+      return body.online === true;
+    },
+    { withinMs: PATIENCE_MS, what: `${id} to be online` },
+  );
+  return device;
+}
+
+async function give(
+  running: Running,
+  device: string,
+  body: object,
+): Promise<Accepted> {
+  const answer = await postJson<Accepted>(
+    `${running.http}/devices/${device}/command`,
+    body,
+  );
+  assert.is(answer.status, 202, JSON.stringify(answer.body));
+  assert.match(answer.body.cmd_id, ULID);
+  assert.is(answer.body.state, "accepted");
+  assert.is(
+    answer.body.status_url,
+    `/devices/${device}/commands/${answer.body.cmd_id}`,
+  );
+  return answer.body;
+}
+
+const shown = async (running: Running, given: Accepted): Promise<Command> =>
+  (await getJson<Command>(running.http + given.status_url)).body;
+
+const reached = (
+  running: Running,
+  given: Accepted,
+  state: string,
+): Promise<Command> =>
+  until(
+    async () => {
+      const command = await shown(running, given);
+      return command.state === state && command;
+    },
+    { withinMs: PATIENCE_MS, what: `${given.cmd_id} to be ${state}` },
+  );
+
+/** Publishes an ack and waits until it is stored. */
+async function answer(
+  running: Running,
+  device: MqttDevice,
+  ack: Pick<Ack, "cmd_id"> & Partial<Ack>,
+): Promise<void> {
+  const before = await storedMessages(running);
+  await device.ack({
+    ok: true,
+    ts_exec: "2026-01-02T03:04:05Z",
+    err: null,
+    ...ack,
+  });
+  await until(async () => (await storedMessages(running)) > before, {
+    withinMs: PATIENCE_MS,
+    what: "the ack to be stored",
+  });
+}
+
+/** How many records of `iot-data` are stored; nothing but the test's own devices adds to them. */
+async function storedMessages({ database }: Running): Promise<number> {
+  const { rows } = await database.query<{ n: string }>(
+    "SELECT coalesce(sum(greatest(next_offset, 0)), 0) AS n FROM stream_offsets WHERE topic = 'iot-data'",
+  );
+  return Number(rows[0]!.n);
+}
+
+async function keptAcks(running: Running, cmdId: string) {
+  const { rows } = await running.database.query<{
+    ok: boolean;
+    ts: string;
+    err: string | null;
+    late: boolean;
+    known: boolean;
+    line: string;
+  }>(
+    "SELECT ok, ts_exec::text AS ts, err, late, known, a::text AS line FROM cmd_ack a WHERE cmd_id = $1",
+    [cmdId],
+  );
+  return rows;
+}
+
+const states = ({ history }: Command): string[] =>
+  history.map(({ state }) => state);
+
+test("from the request to the ack, and whatever else may happen to a command", async () => {
+  // A device counts as online only while it speaks; here it speaks once.
+  await withRunning({ DEVICE_OFFLINE_TIMEOUT: "600" }, async (running) => {
+    await running.start("bridge");
+    await running.start("processor");
+    await running.start("gateway");
+    const device = await onlineDevice(running, "press-1");
+    const acked = await wholeLife(running, device);
+    await ackedAgain(running, device, acked);
+    await otherForms(running, device);
+    await failedByDevice(running, device);
+    await unknownId(running, device);
+    await offlineAndQueued(running);
+    await neverAnswered(running, device);
+    await listed(running, device);
+    await device.close();
+  });
+});
+
+async function wholeLife(
+  running: Running,
+  device: MqttDevice,
+): Promise<Accepted> {
+  const given = await give(running, device.id, {
+    op: "reset_fault",
+    params: { zone: 3, deep: { list: [1, "two", null] } },
+    by: "ana",
+    ttl_s: 30,
+    trace: { id: 7 },
+  });
+  const heard = await device.heard(given.cmd_id);
+  const { ts, expires_at: expiresAt, ...rest } = heard;
+  assert.equal(
+    rest,
+    {
+      schema: "v1",
+      cmd_id: given.cmd_id,
+      op: "reset_fault",
+      params: { zone: 3, deep: { list: [1, "two", null] } },
+      by: "ana",
+      trace: { id: 7 },
+    },
+    "what the device hears: extra keys too, and no reserved ones",
+  );
+  assert.is(
+    Date.parse(String(expiresAt)) - Date.parse(String(ts)),
+    30_000,
+    "ttl_s",
+  );
+  const delivered = await reached(running, given, "delivered");
+  assert.is(delivered.ok, null);
+  await answer(running, device, { cmd_id: given.cmd_id });
+  const { history, ...command } = await reached(running, given, "acked");
+  assert.is(command.ok, true);
+  assert.is(command.err, null);
+  assert.is(command.device_id, device.id);
+  assert.is(command.op, "reset_fault");
+  assert.equal(command.params, { zone: 3, deep: { list: [1, "two", null] } });
+  assert.equal(
+    history.map(({ state }) => state),
+    ["accepted", "queued", "sent", "delivered", "acked"],
+  );
+  const times = history.map(({ at }) => Date.parse(at));
+  assert.equal(times, times.toSorted(), "its history ascends");
+  assert.ok(history.every(({ evidence }) => evidence.length > 0));
+  assert.is(device.commands.length, 1, "the device heard it once");
+  return given;
+}
+
+async function ackedAgain(
+  running: Running,
+  device: MqttDevice,
+  given: Accepted,
+): Promise<void> {
+  const { cmd_id } = given;
+  const before = {
+    acks: await keptAcks(running, cmd_id),
+    command: await shown(running, given),
+  };
+  assert.is(before.acks.length, 1);
+  const after = async () => ({
+    acks: await keptAcks(running, cmd_id),
+    command: await shown(running, given),
+  });
+  await answer(running, device, { cmd_id });
+  await answer(running, device, { cmd_id });
+  assert.equal(await after(), before, "the same ack changes nothing");
+
+  await answer(running, device, {
+    cmd_id,
+    ok: false,
+    ts_exec: "2026-01-02T03:04:06Z",
+    err: "changed my mind",
+  });
+  assert.equal(await after(), before, "a later differing ack changes nothing");
+
+  await answer(running, device, {
+    cmd_id,
+    ok: false,
+    ts_exec: "2026-01-02T03:04:04Z",
+    err: "it was earlier",
+  });
+  const { acks, command } = await after();
+  assert.equal(command, before.command, "a terminal state never changes");
+  assert.is(acks.length, 1);
+  const { ok, ts, err, late, known } = acks[0]!;
+  assert.equal(
+    { ok, ts, err, late, known },
+    {
+      ok: false,
+      ts: "2026-01-02 03:04:04+00",
+      err: "it was earlier",
+      late: true,
+      known: true,
+    },
+    "the ack with the smallest ts_exec stands, as late",
+  );
+}
+
+async function otherForms(running: Running, device: MqttDevice): Promise<void> {
+  const given = await give(running, device.id, { command: "start", speed: 9 });
+  const { command, op, speed, params } = await device.heard(given.cmd_id);
+  assert.equal(
+    { command, op, speed, params },
+    { command: "start", op: "start", speed: 9, params: {} },
+  );
+  const refused = await postJson<{ status: number; code: string }>(
+    `${running.http}/devices/${device.id}/command`,
+    { speed: 9 },
+  );
+  assert.is(refused.status, 400);
+  assert.is(refused.body.code, "BAD_REQUEST");
+  const versioned = await getJson<Command>(
+    `${running.http}/api/v1${given.status_url}`,
+  );
+  assert.is(versioned.body.cmd_id, given.cmd_id, "under /api/v1 too");
+}
+
+async function failedByDevice(
+  running: Running,
+  device: MqttDevice,
+): Promise<void> {
+  const given = await give(running, device.id, { op: "open" });
+  await device.heard(given.cmd_id);
+  await answer(running, device, {
+    cmd_id: given.cmd_id,
+    ok: false,
+    err: "the valve is stuck",
+  });
+  const command = await reached(running, given, "failed");
+  assert.is(command.ok, false);
+  assert.is(command.err, "the valve is stuck");
+  assert.is(states(command).at(-1), "failed");
+}
+
+async function unknownId(running: Running, device: MqttDevice): Promise<void> {
+  const all = async () => {
+    const { rows } = await running.database.query(
+      "SELECT c::text FROM commands c ORDER BY cmd_id",
+    );
+    return rows;
+  };
+  const before = await all();
+  await answer(running, device, { cmd_id: "never-given" });
+  const [ack, ...more] = await keptAcks(running, "never-given");
+  assert.equal(more, []);
+  assert.is(ack?.known, false, "it is kept");
+  assert.equal(await all(), before, "and changes no command");
+  const asked = await getJson<{ code: string }>(
+    `${running.http}/devices/${device.id}/commands/never-given`,
+  );
+  assert.is(asked.status, 404);
+  assert.is(asked.body.code, "COMMAND_UNKNOWN");
+}
+
+async function offlineAndQueued(running: Running): Promise<void> {
+  const url = `${running.http}/devices/press-2/command`;
+  const refused = await postJson<{ status: number; code: string }>(url, {
+    op: "start",
+  });
+  assert.is(refused.status, 409);
+  assert.is(refused.body.status, 409);
+  assert.is(refused.body.code, "DEVICE_OFFLINE");
+  assert.is(refused.contentType, "application/problem+json; charset=utf-8");
+
+  const given = await give(running, "press-2", { op: "start", queue: true });
+  await until(
+    async () =>
+      (await shown(running, given)).history.at(-1)?.evidence ===
+      "no_subscriber",
+    { withinMs: PATIENCE_MS, what: "the broker to find nobody" },
+  );
+  const waiting = await shown(running, given);
+  assert.equal(states(waiting), ["accepted", "queued", "sent", "queued"]);
+  const device = await connectDevice(running.env["MQTT_URL"]!, "press-2");
+  await device.hello();
+  const heard = await device.heard(given.cmd_id);
+  assert.not("queue" in heard, "reserved keys are not passed through");
+  await answer(running, device, { cmd_id: given.cmd_id });
+  await reached(running, given, "acked");
+  await device.close();
+}
+
+async function neverAnswered(
+  running: Running,
+  device: MqttDevice,
+): Promise<void> {
+  const given = await give(running, device.id, { op: "start", ttl_s: 2 });
+  await device.heard(given.cmd_id);
+  const expired = await reached(running, given, "expired");
+  assert.is(expired.ok, null);
+  const last = expired.history.at(-1)!;
+  const begun = Date.parse(expired.history[0]!.at);
+  assert.ok(Date.parse(last.at) - begun >= 2000, "not before its time");
+  await answer(running, device, { cmd_id: given.cmd_id });
+  assert.equal(await shown(running, given), expired, "terminal for good");
+  const [ack] = await keptAcks(running, given.cmd_id);
+  assert.is(ack?.late, true, "the ack that came too late is kept as that");
+}
+
+async function listed(running: Running, device: MqttDevice): Promise<void> {
+  const { body } = await getJson<{
+    device_id: string;
+    commands: Command[];
+    next: string | null;
+  }>(`${running.http}/devices/${device.id}/commands`);
+  assert.is(body.device_id, device.id);
+  assert.is(body.next, null);
+  assert.equal(
+    body.commands.map(({ op, state }) => `${op} ${state}`),
+    ["start expired", "open failed", "start delivered", "reset_fault acked"],
+    "the newest first",
+  );
+}
+
+test("a processor killed between queued and acked: the device hears the same id again, and one end follows", async () => {
+  // A command's row is stored at once; that it was sent is not, for the five seconds in which the processor dies.
+  const settings = {
+    DEVICE_OFFLINE_TIMEOUT: "600",
+    INGEST_BATCH_SIZE: "1",
+    INGEST_BATCH_MS: "5000",
+  };
+  await withRunning(settings, async (running) => {
+    await running.start("bridge");
+    await running.start("gateway");
+    const processor = await running.start("processor");
+    const device = await onlineDevice(running, "press-3");
+    device.onCommand(() => processor.signal("SIGKILL"));
+    const given = await give(running, device.id, { op: "start" });
+    await device.heard(given.cmd_id);
+    await processor.ended;
+    assert.equal(
+      states(await shown(running, given)),
+      ["accepted", "queued"],
+      "the database knows nothing of the sending",
+    );
+    // Another waits for a device that comes while nobody works.
+    const waiting = await give(running, "press-4", { op: "go", queue: true });
+    const late = await connectDevice(running.env["MQTT_URL"]!, "press-4");
+    await late.hello();
+
+    await running.start("processor", { INGEST_BATCH_MS: "250" });
+    const [first, second] = [
+      await device.heard(given.cmd_id),
+      await device.heard(given.cmd_id, 2),
+    ];
+    assert.equal(second, first, "the same command, word for word");
+    await late.heard(waiting.cmd_id);
+    for (let times = 0; times < 2; times++)
+      await answer(running, device, { cmd_id: given.cmd_id });
+    await answer(running, late, { cmd_id: waiting.cmd_id });
+    for (const one of [given, waiting]) {
+      const { history } = await reached(running, one, "acked");
+      const ends = history.filter(({ state }) =>
+        ["acked", "failed", "expired"].includes(state),
+      );
+      assert.is(ends.length, 1, "one terminal state");
+      assert.is((await keptAcks(running, one.cmd_id)).length, 1);
+    }
+    await device.close();
+    await late.close();
+  });
+});
+
+test.run();
