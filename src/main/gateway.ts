@@ -5,6 +5,7 @@ import { createLogWriter } from "../adapters/kafka/writer.js";
 import { createDeviceViewReader } from "../adapters/redis/device-view-reader.js";
 import { createDeviceRecords } from "../adapters/timescale/device-records.js";
 import type { Config } from "../config.js";
+import { TwinstreamError } from "../errors.js";
 import { buildGateway } from "../gateway/app.js";
 import { createDependencyHealth } from "../gateway/dependency-health.js";
 import { logConnection } from "./kafka-log.js";
@@ -16,6 +17,11 @@ export const gateway: Role = {
   name: "gateway",
   async start(base) {
     const { config, observer, registry, readiness, log: lines } = base;
+    if (config.AUTH === "on")
+      throw new TwinstreamError(
+        "CONFIG_INVALID",
+        "AUTH=on: this version has no log-in yet; keep the gateway on loopback, or behind a proxy that asks who it is, with AUTH=off",
+      );
     const connection = logConnection(base, "gateway");
     const inspector = createLogInspector(connection);
     base.onStop("log inspector", () => inspector.close());

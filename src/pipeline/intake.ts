@@ -134,14 +134,12 @@ export function createIntake(deps: IntakeDeps): Intake {
       if (admitted === null) return false;
       const from = next.get(topic)!;
       for (const slice of cut(topic, admitted, from, deps.boundary(topic))) {
-        if (!(await hasRoom())) {
-          pause();
-          feed.seek(topic, partition, next.get(topic)!);
-          return false;
-        }
+        const room = await hasRoom();
         if (signal.aborted) return false;
-        // While this one waited, a rebalance has brought the same records again, and they were taken from there.
-        if (next.get(topic) !== slice.from) {
+        // While this one waited, a rebalance may have brought the same records again, and they were taken from there.
+        const overtaken = next.get(topic) !== slice.from;
+        if (!room) pause();
+        if (overtaken || !room) {
           feed.seek(topic, partition, next.get(topic)!);
           return false;
         }

@@ -63,6 +63,8 @@ export function createLane(
   let generation = 0;
   let claimWanted = false;
   let claiming: Promise<void> | null = null;
+  /** Counts what puts an earlier plan to claim out of date. */
+  let planned = 0;
   let refusal: TwinstreamError | null = null;
   let waiting: { on: Awaited; error: string } | null = null;
   let restarts = retryDelays(settings.backoff);
@@ -103,20 +105,28 @@ export function createLane(
     }
   }
 
+  /** Revoked or stopped; asked anew after each wait. */
+  const isClosed = (): boolean => mode === "closed";
+
   async function claimOnce(): Promise<void> {
+    if (isClosed()) return;
     mode = "claiming";
+    planned++;
     if (session !== null) await session.hold();
+    if (isClosed()) return;
+    // A flush that was in flight may have made room and let the feed go on.
+    feed.pause(partition);
     const claims = await patiently(() =>
       store.claim(LANE_TOPICS, partition, settings.owner),
     );
-    if (signal.aborted) return;
+    if (isClosed()) return;
     const kept = session !== null && isAsLeft(session, claims);
     if (kept) adopt(session!, claims);
     else {
       drop();
-      session = await open(claims);
+      await open(claims);
     }
-    if (signal.aborted || session === null) return;
+    if (isClosed() || session === null) return;
     for (const { topic, offset } of session.positions())
       feed.seek(topic, partition, offset);
     mode = "running";
@@ -131,7 +141,8 @@ export function createLane(
     });
   }
 
-  async function open(claims: readonly Claim[]): Promise<Session> {
+  /** The new session is this lane's from the start, so that whoever ends the lane meanwhile ends it too. */
+  async function open(claims: readonly Claim[]): Promise<void> {
     const bounds = await Promise.all(
       LANE_TOPICS.map(async (topic) => {
         const all = await patiently(() => log.bounds(topic));
@@ -183,29 +194,39 @@ export function createLane(
         if (session === opened) refuse(error);
       },
     });
+    if (isClosed()) {
+      opened.end();
+      return;
+    }
+    session = opened;
     await opened.begin();
-    return opened;
+  }
+
+  /** Claims later, unless a claim comes before. */
+  function wantIn(ms: number): void {
+    const mine = ++planned;
+    void waitOr(signal, ms).then((go) => go && mine === planned && want());
   }
 
   function lose(why: "elsewhere" | "lost" | Error): void {
     drop();
+    if (isClosed()) return;
     mode = "claiming";
     feed.pause(partition);
     const error = why instanceof Error ? reasonOf(why) : fenceText(why);
     observer.emit({ type: "lane_restarted", partition, error });
-    void waitOr(signal, restarts.next().value).then((go) => go && want());
+    wantIn(restarts.next().value);
   }
 
   function refuse(error: TwinstreamError): void {
     drop();
+    if (isClosed()) return;
     feed.pause(partition);
     mode = "refused";
     if (refusal?.message !== error.message)
       observer.emit({ type: "lane_refused", partition, error });
     refusal = error;
-    void waitOr(signal, settings.refusedMs ?? REFUSED_MS).then(
-      (go) => go && want(),
-    );
+    wantIn(settings.refusedMs ?? REFUSED_MS);
   }
 
   async function recover(error: unknown): Promise<void> {
@@ -260,7 +281,7 @@ export function createLane(
       await session?.drain();
     },
     async close(reason, deadlineMs) {
-      if (mode === "closed") return;
+      if (isClosed()) return;
       mode = "closed";
       const late = new AbortController();
       if (session !== null)

@@ -49,7 +49,7 @@ export function createPatience(options: PatienceOptions): Patiently {
 
   return async (work) => {
     const delays = retryDelays(backoff);
-    let waiting: Waiting | null = null;
+    let waiting = null as Waiting | null;
     try {
       for (let attempt = 1; ; attempt++) {
         try {
@@ -62,13 +62,13 @@ export function createPatience(options: PatienceOptions): Patiently {
         } catch (error) {
           const on = awaitedBy(error);
           if (on === undefined || signal.aborted) throw error;
-          const before: Waiting | null = waiting;
-          const same = before?.on === on;
           const text = reasonOf(error);
-          waiting = { on, error: text, sinceMs: same ? before.sinceMs : clock() };
-          away.add(waiting);
+          const before = waiting;
           if (before !== null) away.delete(before);
-          if (before !== null && !same) answered(before);
+          const sinceMs = before?.on === on ? before.sinceMs : clock();
+          waiting = { on, error: text, sinceMs };
+          away.add(waiting);
+          if (before !== null && before.on !== on) answered(before);
           tell();
           const delayMs = delays.next().value;
           observer.emit({

@@ -180,7 +180,11 @@ export function createSession(deps: LaneDeps, start: SessionStart): Session {
     for (;;) {
       const slice = await queue.next();
       if (slice === null) break;
-      const prepared = await prepare(slice, { ...deps, actors, touch }, patiently);
+      const prepared = await prepare(
+        slice,
+        { ...deps, actors, touch },
+        patiently,
+      );
       await writing;
       writing = write(prepared);
       // Whatever becomes of it is met at the next await; until then it is no unhandled rejection.

@@ -4,15 +4,16 @@
  * - ahead: after a restart the mark may stand beyond the stored offset; what lies before it is not written again.
  * - rebuilding: the mark met is another, or none: Redis has lost something. What lies between it and the live position is
  *   read from the log again, in the background and without publishing, while live batches go on being written (the guard on
- *   last state makes that safe). Only the rebuild moves the mark then, and hands it over when it is through.
+ *   last state makes that safe). Only the rebuild moves the mark then, and hands it over when it is through. It too moves it
+ *   by compare-and-set: a mark set outright would hide that Redis has lost something once more.
  */
 import {
   deviceReducer,
   newDevice,
   type DeviceRules,
 } from "../domain/decide.js";
-import type { ViewChange } from "../domain/device.js";
-import type { LogRecord } from "../domain/message.js";
+import type { DeviceState, ViewChange } from "../domain/device.js";
+import type { LogRecord, Message } from "../domain/message.js";
 import type {
   Clock,
   DeviceView,
@@ -53,7 +54,8 @@ export interface ViewWriter {
 }
 
 interface Rebuild {
-  /** Live writes cover everything from here on. */
+  /** Where the mark stands by what the rebuild has written; live writes cover everything from `to` on. */
+  reached: number;
   readonly to: number;
   readonly stopped: AbortController;
   done: boolean;
@@ -79,6 +81,8 @@ export function createViewWriter(deps: ViewWriterDeps): ViewWriter {
 
   /** Decides by the mark met: level, ahead of us, or behind, which takes a rebuild. */
   async function meet(mark: number | null, bounds: LogBounds): Promise<void> {
+    rebuild?.stopped.abort();
+    rebuild = null;
     ahead = live;
     if (mark !== null && mark >= live && mark <= bounds.high) {
       ahead = mark;
@@ -86,11 +90,15 @@ export function createViewWriter(deps: ViewWriterDeps): ViewWriter {
     }
     const behind = mark !== null && mark < live ? mark : await historyBegins();
     const from = Math.max(bounds.low, behind);
-    await patiently(() => view.setMark(topic, partition, Math.min(from, live)));
+    const start = Math.min(from, live);
+    if (mark !== start)
+      await patiently(() => view.setMark(topic, partition, start));
     if (from >= live) return;
-    rebuild?.stopped.abort();
-    rebuild = { to: live, stopped: new AbortController(), done: false };
-    run(rebuild, from).catch(deps.failed);
+    const stopped = new AbortController();
+    rebuild = { reached: from, to: live, stopped, done: false };
+    run(rebuild).catch((error: unknown) => {
+      if (!stopped.signal.aborted) deps.failed(error);
+    });
   }
 
   async function historyBegins(): Promise<number> {
@@ -99,21 +107,20 @@ export function createViewWriter(deps: ViewWriterDeps): ViewWriter {
     return offsets[partition] ?? live;
   }
 
-  async function run(mine: Rebuild, from: number): Promise<void> {
+  async function run(mine: Rebuild): Promise<void> {
     const startedMs = clock();
     const signal = AbortSignal.any([deps.signal, mine.stopped.signal]);
-    const range = { topic, partition, from, to: mine.to };
+    const { reached: from, to } = mine;
+    const untimed = new Map<string, DeviceState>();
     let records = 0;
-    observer.emit({ type: "rebuild_started", partition, from, to: mine.to });
+    observer.emit({ type: "rebuild_started", partition, from, to });
     await patiently(() =>
       log.read(
-        range,
+        { topic, partition, from: mine.reached, to },
         async (batch) => {
           if (signal.aborted) return;
-          await writeAgain(batch);
+          await writeAgain(batch, mine, untimed);
           records += batch.length;
-          range.from = batch[batch.length - 1]!.offset + 1;
-          await patiently(() => view.setMark(topic, partition, range.from));
         },
         signal,
       ),
@@ -129,20 +136,74 @@ export function createViewWriter(deps: ViewWriterDeps): ViewWriter {
     });
   }
 
-  async function writeAgain(records: readonly LogRecord[]): Promise<void> {
+  /** One batch of a rebuild. Where the mark is not where this rebuild left it, Redis has lost something once more. */
+  async function writeAgain(
+    records: readonly LogRecord[],
+    mine: Rebuild,
+    untimed: Map<string, DeviceState>,
+  ): Promise<void> {
     const nowMs = clock();
     const changes: ViewChange[] = [];
-    for (const messages of group(records, deps.decode).groups.values())
-      changes.push(
-        reduce(newDevice(messages[0]!), messages, nowMs).effects.view,
-      );
-    await patiently(() => view.write({ changes, publish: false, mark: null }));
+    for (const [address, messages] of group(records, deps.decode).groups) {
+      const before = untimed.get(address) ?? newDevice(messages[0]!);
+      const { state, views } = shown(before, messages, nowMs);
+      changes.push(...views);
+      // Only what tells a redelivered message from its first delivery is needed in the next batch.
+      if (state.untimed.length > 0)
+        untimed.set(address, {
+          ...newDevice(state.device),
+          untimed: state.untimed,
+        });
+    }
+    const to = records[records.length - 1]!.offset + 1;
+    if (await moved(changes, mine.reached, to)) mine.reached = to;
+    else if (rebuild === mine) {
+      suspected = true;
+      await lookAfter();
+    }
+  }
+
+  /** What the view shows of these messages. One that crashes the reducer is a dead letter, and its neighbours are shown. */
+  function shown(
+    before: DeviceState,
+    messages: readonly Message[],
+    nowMs: number,
+  ): { state: DeviceState; views: ViewChange[] } {
+    try {
+      const { state, effects } = reduce(before, messages, nowMs);
+      return { state, views: [effects.view] };
+    } catch {
+      // Counted and kept when its actor crashed; here it only must not stop the rebuild.
+      if (messages.length === 1) return { state: before, views: [] };
+    }
+    const views: ViewChange[] = [];
+    let state = before;
+    for (const message of messages) {
+      const one = shown(state, [message], nowMs);
+      state = one.state;
+      views.push(...one.views);
+    }
+    return { state, views };
+  }
+
+  /** Writes without publishing and moves the mark by compare-and-set; answers whether it stood where it should. */
+  async function moved(
+    changes: readonly ViewChange[],
+    from: number,
+    to: number,
+  ): Promise<boolean> {
+    const mark = { topic, partition, from, to };
+    const written = await patiently(() =>
+      view.write({ changes, publish: false, mark }),
+    );
+    return written.marked;
   }
 
   async function handOver(): Promise<void> {
     if (rebuild === null || !rebuild.done) return;
+    const { reached } = rebuild;
     rebuild = null;
-    await patiently(() => view.setMark(topic, partition, live));
+    if (!(await moved([], reached, live))) suspected = true;
   }
 
   async function lookAgain(): Promise<void> {

@@ -98,11 +98,11 @@ await withOwnStack(["kafka", "redis", "postgres", "mqtt"], async (stack) => {
   if (migrated.code !== 0) throw new Error(migrated.output);
   say(`filling the log with ${messages} messages of ${devices} devices …`);
   const bytes = await fill(env["KAFKA_BROKERS"]!);
-  const processor = await startRole("processor", {
-    ...env,
-    LOG_LEVEL: "warn",
-    ...(values.profile ? { NODE_OPTIONS: "--cpu-prof" } : {}),
-  });
+  const processor = await startRole(
+    "processor",
+    { ...env, LOG_LEVEL: "warn" },
+    { node: values.profile ? ["--cpu-prof"] : [] },
+  );
   await processor.ready();
   const stored = (): Promise<number> => processor.metric("ingest_points_total");
   const total = messages * points;

@@ -85,7 +85,11 @@ fence(
           connectionString: database.url,
           application_name: "twinstream bystander",
         });
-        await bystander.connect();
+        let harmed: Error | undefined;
+      bystander.on("error", (error) => {
+        harmed = error;
+      });
+      await bystander.connect();
         await withHolder(database, "twinstream stalled", async (holder) => {
           const claims = await within(
             10_000,

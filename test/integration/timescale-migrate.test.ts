@@ -171,9 +171,9 @@ policies(
       const jobs = async () =>
         (
           await admin.query<{ job_id: number; what: string }>(
-            `SELECT job_id, format('%s %s %s', hypertable_name, schedule_interval,
+            `SELECT * FROM (SELECT job_id, format('%s %s %s', hypertable_name, schedule_interval,
                     config - 'hypertable_id' - 'mat_hypertable_id') AS what
-           FROM timescaledb_information.jobs WHERE hypertable_schema = 'store' ORDER BY 2`,
+           FROM timescaledb_information.jobs WHERE hypertable_schema = 'store') j ORDER BY what COLLATE "C"`,
           )
         ).rows;
       await migrate(settings(url));

@@ -24,17 +24,25 @@ export interface RoleProcess {
 
 const CLI = fileURLToPath(new URL("../../src/main/cli.js", import.meta.url));
 
-/** @param script another composition root than the command line, for tests that plant a fault. */
+/**
+ * @param options `script`: another composition root than the command line, for tests that plant a fault; `node`: options of
+ * Node's own.
+ */
 export async function startRole(
   role: string,
   env: Readonly<Record<string, string>>,
-  options: { args?: readonly string[]; script?: string } = {},
+  options: {
+    args?: readonly string[];
+    script?: string;
+    node?: readonly string[];
+  } = {},
 ): Promise<RoleProcess> {
   const port = await freePort();
   const child = spawn(
     process.execPath,
     [
       "--enable-source-maps",
+      ...(options.node ?? []),
       options.script ?? CLI,
       role,
       ...(options.args ?? []),
