@@ -54,7 +54,13 @@ async function withBench(
   const admin = connection.kafka.admin();
   await admin.connect();
   try {
-    await createTopics(admin, [{ topic, numPartitions: 1 }]);
+    await createTopics(admin, [
+      {
+        topic,
+        numPartitions: 1,
+        configEntries: [{ name: "max.message.bytes", value: "1048588" }],
+      },
+    ]);
     await run({
       brokers,
       connection,

@@ -1,0 +1,166 @@
+/** `npm start` as a user meets it: everything comes up, restarts what dies, stops cleanly, and goes on with its data. */
+import { spawn } from "node:child_process";
+import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import pg from "pg";
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { until, within } from "../support/wait.js";
+
+const test = suite("npm start");
+const CLI = new URL("../../src/main/cli.js", import.meta.url).pathname;
+const MAIN = pathToFileURL(resolve("deploy/start/main.mjs")).href;
+
+function npmStart(checkout: string, args: readonly string[]) {
+  const program = `import(${JSON.stringify(MAIN)}).then(({ main }) =>
+    main(${JSON.stringify(args)}, ${JSON.stringify({ checkout, cli: CLI })}))`;
+  const child = spawn(process.execPath, ["-e", program], {
+    cwd: checkout,
+    env: {
+      PATH: process.env["PATH"],
+      HOME: process.env["HOME"],
+      TWINSTREAM_SERVICES: "native",
+    },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let output = "";
+  for (const stream of [child.stdout, child.stderr])
+    stream.on("data", (chunk: Buffer) => (output += chunk.toString()));
+  const ended = new Promise<number | null>((done) => child.on("close", done));
+  return {
+    output: () => output,
+    ended,
+    async says(text: string, withinMs: number): Promise<void> {
+      await until(() => output.includes(text), {
+        withinMs,
+        what: `"${text}" in:\n${output}`,
+      });
+    },
+    async stop(): Promise<number | null> {
+      child.kill("SIGINT");
+      return within(30_000, ended, "npm start to stop");
+    },
+    kill: () => child.kill("SIGKILL"),
+  };
+}
+
+async function stackEnv(checkout: string): Promise<Map<string, string>> {
+  const text = await readFile(join(checkout, ".twinstream/stack.env"), "utf8");
+  const lines = [...text.matchAll(/^([A-Z_]+)=(.*)$/gm)];
+  return new Map(
+    lines.map(([, name, value]) => [name!, value!.replaceAll("'", "")]),
+  );
+}
+
+async function storedRows(url: string): Promise<number> {
+  const client = new pg.Client(url);
+  await client.connect();
+  try {
+    const { rows } = await client.query<{ n: string }>(
+      "SELECT count(*) AS n FROM telemetry_data",
+    );
+    return Number(rows[0]!.n);
+  } finally {
+    await client.end();
+  }
+}
+
+async function metric(url: string, name: string): Promise<number> {
+  const text = await (await fetch(url)).text();
+  return text
+    .split("\n")
+    .filter((line) => line.startsWith(name))
+    .reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0);
+}
+
+test("brings everything up with a fleet, restarts a killed role, stops, and goes on with its data", async () => {
+  const checkout = await mkdtemp(join(tmpdir(), "twinstream-start-"));
+  let first = npmStart(checkout, ["--devices", "20", "--rate", "100"]);
+  try {
+    await first.says("all is up", 90_000);
+    const env = await stackEnv(checkout);
+    const database = env.get("DATABASE_URL")!;
+    await until(async () => (await storedRows(database)) > 500, {
+      withinMs: 20_000,
+      what: "the fleet's readings in the database",
+    });
+    await first.says("points/s", 10_000);
+    const devices = await fetch(`${env.get("HTTP_URL")}/devices`);
+    const { devices: online } = (await devices.json()) as {
+      devices: unknown[];
+    };
+    assert.is(online.length, 20);
+
+    const refused = npmStart(checkout, []);
+    assert.is(await within(10_000, refused.ended, "the refusal"), 1);
+    assert.match(refused.output(), "runs already in this checkout");
+
+    const metrics = env.get("METRICS_URL")!;
+    const started = await metric(metrics, "process_start_time_seconds");
+    killRole(checkout, "processor");
+    await until(
+      async () =>
+        (await metric(metrics, "process_start_time_seconds").catch(
+          () => started,
+        )) > started,
+      { withinMs: 30_000, what: "the processor to be started again" },
+    );
+    const before = await storedRows(database);
+    await until(async () => (await storedRows(database)) > before, {
+      withinMs: 30_000,
+      what: "rows after the restart",
+    });
+
+    assert.is(await first.stop(), 0, first.output());
+    assert.match(first.output(), "the data stays in");
+    assert.not(existsSync(join(checkout, ".twinstream/stack.env")));
+
+    first = npmStart(checkout, ["--no-fleet"]);
+    await first.says("all is up", 90_000);
+    const again = (await stackEnv(checkout)).get("DATABASE_URL")!;
+    assert.ok(
+      (await storedRows(again)) >= before,
+      "the data is that of the first",
+    );
+    assert.is(await first.stop(), 0, first.output());
+  } finally {
+    first.kill();
+    await first.ended;
+    await rm(checkout, { recursive: true, force: true });
+  }
+});
+
+/** Ends a role as a crash would: found by its command line, in this checkout alone. */
+function killRole(checkout: string, role: string): void {
+  for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
+    try {
+      const line = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+      if (!line.includes(CLI) || !line.includes(role)) continue;
+      if (readlinkSync(`/proc/${pid}/cwd`).endsWith(checkout))
+        process.kill(Number(pid), "SIGKILL");
+    } catch (error) {
+      // A process that ended between being listed and being read.
+      const { code } = error as NodeJS.ErrnoException;
+      if (code !== "ENOENT" && code !== "ESRCH") throw error;
+    }
+  }
+}
+
+test("a bad option is said in one line, and help teaches", async () => {
+  const checkout = await mkdtemp(join(tmpdir(), "twinstream-start-"));
+  try {
+    const bad = npmStart(checkout, ["--devises", "3"]);
+    assert.is(await within(10_000, bad.ended, "the refusal"), 2);
+    assert.match(bad.output(), "--devises");
+    const help = npmStart(checkout, ["--help"]);
+    assert.is(await within(10_000, help.ended, "the help"), 0);
+    assert.match(help.output(), "--no-fleet");
+  } finally {
+    await rm(checkout, { recursive: true, force: true });
+  }
+});
+
+test.run();
