@@ -1,7 +1,7 @@
 /** The life of commands, as every TelemetryStore must keep it. */
 import * as assert from "uvu/assert";
 import type { CommandChange } from "../../src/ports.js";
-import type { StoreRig } from "./telemetry-store.js";
+import type { StoreRig, StoreTest } from "./telemetry-store.js";
 import {
   ack,
   change,
@@ -12,8 +12,6 @@ import {
   NOW_US,
   PARTITION,
 } from "./telemetry-store-batches.js";
-
-type Test = (sentence: string, work: (rig: StoreRig) => Promise<void>) => void;
 
 const to = (
   cmdId: string,
@@ -39,7 +37,7 @@ async function withCommands({ store }: StoreRig) {
   return { dev, lane, first };
 }
 
-export function commandTests(test: Test): void {
+export function commandTests(test: StoreTest): void {
   test("a command is queued once, however often its request is read", async (rig) => {
     const { dev, lane, first } = await withCommands(rig);
     assert.equal(

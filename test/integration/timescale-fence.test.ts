@@ -86,10 +86,10 @@ fence(
           application_name: "twinstream bystander",
         });
         let harmed: Error | undefined;
-      bystander.on("error", (error) => {
-        harmed = error;
-      });
-      await bystander.connect();
+        bystander.on("error", (error) => {
+          harmed = error;
+        });
+        await bystander.connect();
         await withHolder(database, "twinstream stalled", async (holder) => {
           const claims = await within(
             10_000,
@@ -104,6 +104,10 @@ fence(
             withinMs: 5_000,
             what: "the holder's backend is gone",
           });
+          // Whoever does not hold the lock is left alone.
+          await bystander.query("SELECT 1");
+          assert.is(harmed, undefined);
+          await bystander.end();
         });
       } finally {
         await store.close();

@@ -182,8 +182,8 @@ policies(
         first.map((job) => job.what),
         [
           'telemetry_daily 02:00:00 {"end_offset": "01:00:00", "start_offset": "168:00:00"}',
-          'telemetry_data 12:00:00 {"compress_after": "7 days"}',
           'telemetry_data 1 day {"drop_after": "30 days"}',
+          'telemetry_data 12:00:00 {"compress_after": "7 days"}',
           'telemetry_hourly 00:30:00 {"end_offset": "01:00:00", "start_offset": "72:00:00"}',
         ],
       );

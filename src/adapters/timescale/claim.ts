@@ -57,10 +57,16 @@ async function endingBlockers<T>(
   statement: () => Promise<T>,
 ): Promise<T> {
   let failure: unknown;
+  let ending: Promise<unknown> | null = null;
   const timer = setInterval(() => {
-    database.endBlockersOf(session.pid).catch((error: unknown) => {
-      failure = error; // told with the statement's own failure: it ends by lock_timeout if this goes on
-    });
+    ending ??= database
+      .endBlockersOf(session.pid)
+      .catch((error: unknown) => {
+        failure = error; // told with the statement's own failure: it ends by lock_timeout if this goes on
+      })
+      .finally(() => {
+        ending = null;
+      });
   }, patienceMs);
   try {
     return await statement();

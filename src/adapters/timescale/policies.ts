@@ -37,8 +37,9 @@ export function refreshWindows(keptHours: number): Windows {
   const least = Math.min(keptHours + 23, 2 * 24 + END_HOURS);
   const dailyStart = Math.min(DAILY_START_HOURS, Math.max(keptHours, least));
   const dailyEnd = Math.min(END_HOURS, dailyStart - 2 * 24);
-  // What is noted is older than what the next runs will still cover, a run or two late: the row's hour, and its day.
-  const noteLateAfter = Math.min(hourlyStart - 4, dailyStart - 24 - 6);
+  // What is noted is older than what the next runs will still cover, also when they are late: a job that fails waits up to
+  // five times its interval. The first term is for the row's hour, the second for its day.
+  const noteLateAfter = Math.min(hourlyStart - 4, dailyStart - 24 - 12);
   return { hourlyStart, dailyStart, dailyEnd, noteLateAfter };
 }
 

@@ -1,0 +1,216 @@
+/** Devices, events and the rest, as every TelemetryStore must keep them. */
+import * as assert from "uvu/assert";
+import type { StoreTest } from "./telemetry-store.js";
+import {
+  change,
+  claimLane,
+  DATA,
+  device,
+  event,
+  NOW_US,
+  PARTITION,
+  row,
+  sensor,
+} from "./telemetry-store-batches.js";
+
+export function deviceTests(test: StoreTest): void {
+  test("events are unique by device, time and hash", async ({
+    store,
+    events,
+  }) => {
+    const [one, two] = [device("dev-1"), device("dev-2")];
+    await store.register(PARTITION, [one, two], []);
+    const lane = await claimLane(store);
+    const changes = [
+      change(one, {
+        events: [
+          event(one),
+          event(one),
+          event(one, { hash: "f".repeat(64), payload: '"other"' }),
+        ],
+      }),
+      change(two, { events: [event(two)] }),
+    ];
+    await lane.flush(4, { changes });
+    await lane.flush(4, { changes });
+    assert.equal((await events()).sort(), [
+      '"other"',
+      '{"event":"start"}',
+      '{"event":"start"}',
+    ]);
+  });
+
+  test("registering gives ids once; the same name in another type class, device or tenant is another sensor", async ({
+    store,
+  }) => {
+    const [here, there] = [device("dev-1"), device("dev-1", "acme")];
+    const sensors = [
+      sensor(here, "a"),
+      sensor(here, "a", "text"),
+      sensor(there, "a"),
+      sensor(here, "b"),
+    ];
+    await store.register(PARTITION, [here, there], sensors);
+    const ids = sensors.map(({ id }) => id);
+    assert.is(new Set(ids).size, 4);
+    assert.ok(
+      ids.every((id) => id > 0) &&
+        here.equipmentId > 0 &&
+        here.equipmentId !== there.equipmentId,
+    );
+    const again = [device("dev-1"), device("dev-1", "acme")] as const;
+    const same = [
+      sensor(again[0], "a"),
+      sensor(again[0], "a", "text"),
+      sensor(again[1], "a"),
+      sensor(again[0], "b"),
+    ];
+    await store.register(PARTITION, again, same);
+    assert.equal(
+      same.map(({ id }) => id),
+      ids,
+    );
+    assert.equal(
+      again.map((ref) => ref.equipmentId),
+      [here.equipmentId, there.equipmentId],
+    );
+  });
+
+  test("a device wakes with what was stored of it, and one never seen is absent", async ({
+    store,
+  }) => {
+    const [one, bare, unknown] = [
+      device("dev-1", "acme"),
+      device("dev-2"),
+      device("dev-3"),
+    ];
+    const temp = sensor(one, "temp", "num", "°C");
+    await store.register(
+      PARTITION,
+      [one, bare],
+      [temp, sensor(one, "mode", "text")],
+    );
+    const lane = await claimLane(store);
+    await lane.flush(1, {
+      changes: [
+        change(one, {
+          untimed: ["bridge-1:7:abc", "ü\0"],
+          quarantinedUntilMs: 1_763_600_000_001,
+        }),
+      ],
+      presence: [{ device: one, seenUs: NOW_US, online: true, cause: null }],
+    });
+    const asked = [device("dev-1", "acme"), device("dev-2"), unknown];
+    const woken = await store.wake(asked);
+    assert.equal([...woken.keys()].sort(), ["acme/dev-1", "dev-2"]);
+    const { state, lastSeenUs, online } = woken.get("acme/dev-1")!;
+    assert.equal(
+      [lastSeenUs, online, state.untimed, state.quarantinedUntilMs, state.last],
+      [NOW_US, true, ["bridge-1:7:abc", "ü\0"], 1_763_600_000_001, null],
+    );
+    assert.is(state.device.equipmentId, one.equipmentId);
+    const woke = state.sensors.get("num")!.get("temp")!;
+    assert.equal(
+      [woke.id, woke.type, woke.unit, woke.device.address],
+      [temp.id, "float", "°C", "acme/dev-1"],
+    );
+    assert.is(state.sensors.get("text")!.size, 1);
+    assert.equal(
+      [woken.get("dev-2")!.state.sensors.size, woken.get("dev-2")!.lastSeenUs],
+      [0, 0],
+    );
+    assert.is(unknown.equipmentId, 0);
+
+    await lane.flush(1, {
+      changes: [change(one, { untimed: [], quarantinedUntilMs: 0 })],
+    });
+    const later = (await store.wake([device("dev-1", "acme")])).get(
+      "acme/dev-1",
+    )!;
+    assert.equal(
+      [later.state.untimed, later.state.quarantinedUntilMs],
+      [[], 0],
+    );
+  });
+
+  test("presence never goes back in time, and says who is online in a partition", async ({
+    store,
+  }) => {
+    const [one, two] = [device("dev-1"), device("dev-2")];
+    await store.register(PARTITION, [one, two], []);
+    const lane = await claimLane(store);
+    const seen = (of: typeof one, seenUs: number, online: boolean) => ({
+      device: of,
+      seenUs,
+      online,
+      cause: online ? null : "last will",
+    });
+    await lane.flush(1, {
+      presence: [seen(one, NOW_US, true), seen(two, NOW_US, true)],
+    });
+    await lane.flush(1, {
+      presence: [seen(one, NOW_US - 5, true), seen(two, NOW_US + 5, false)],
+    });
+    const online = await store.onlineDevices(PARTITION);
+    assert.equal(
+      online.map(({ device: { address }, lastSeenUs }) => [
+        address,
+        lastSeenUs,
+      ]),
+      [["dev-1", NOW_US]],
+    );
+    assert.equal(await store.onlineDevices(PARTITION + 1), []);
+  });
+
+  test("the newest values of a device make its last state", async ({
+    store,
+  }) => {
+    const [dev, empty] = [device("dev-1"), device("dev-2")];
+    const [temp, on, mode] = [
+      sensor(dev, "temp", "num", "°C"),
+      sensor(dev, "on", "bool"),
+      sensor(dev, "mode", "text"),
+    ];
+    await store.register(PARTITION, [dev, empty], [temp, on, mode]);
+    const lane = await claimLane(store);
+    await lane.flush(1, {
+      changes: [
+        change(dev, {
+          rows: [
+            row(temp, NOW_US + 1, 7.3),
+            row(temp, NOW_US, 99),
+            row(on, NOW_US, 1),
+            row(mode, NOW_US - 86_400_000_000, "RUN"),
+          ],
+        }),
+      ],
+    });
+    const found = await store.newest([dev, empty, device("dev-3")]);
+    assert.equal([...found.keys()], ["dev-1"]);
+    const last = found.get("dev-1")!;
+    assert.equal([last.timeUs, last.offset], [NOW_US + 1, -1]);
+    const { schema, points } = JSON.parse(last.payload) as {
+      schema: string;
+      points: { name: string }[];
+    };
+    assert.is(schema, "v1");
+    assert.equal(
+      points.sort((a, b) => (a.name < b.name ? -1 : 1)),
+      [
+        { name: "mode", t: "enum", v: "RUN" },
+        { name: "on", t: "bool", v: true },
+        { name: "temp", t: "float", v: 7.3, u: "°C" },
+      ],
+    );
+  });
+
+  test("the default tenant is there from the start; gaps and maintenance are taken", async ({
+    store,
+  }) => {
+    assert.ok((await store.tenants()).has("default"));
+    await store.noteGap(DATA, PARTITION, 0, 100);
+    await store.noteGap(DATA, PARTITION, 0, 100);
+    await store.maintain();
+    await store.ping();
+  });
+}

@@ -1,0 +1,414 @@
+import * as fc from "fast-check";
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import {
+  deviceReducer,
+  isLater,
+  joinEffects,
+  newDevice,
+} from "../../src/domain/decide.js";
+import type { DeviceState, Effects } from "../../src/domain/device.js";
+import type { DataMessage, Message, Point } from "../../src/domain/message.js";
+import { NOW_MS, reading, record } from "../support/messages.js";
+
+const test = suite("what messages do to a device");
+
+const HOUR_US = 3_600_000_000;
+const NOW_US = NOW_MS * 1000;
+const RULES = { historyUs: 5 * HOUR_US, tenantPrefix: "traksense" };
+const reduce = deviceReducer(RULES);
+const fresh = newDevice(reading(0));
+
+const apply = (state: DeviceState, ...messages: Message[]) =>
+  reduce(state, messages, NOW_MS);
+
+const point = (over: Partial<Point> & { name: string }): Point => ({
+  type: "float",
+  typeClass: "num",
+  value: 1,
+  text: null,
+  unit: null,
+  item: 0,
+  ...over,
+});
+
+const BASE = {
+  address: "dev-1",
+  tenant: "default",
+  deviceId: "dev-1",
+  site: null,
+};
+
+test("the last state moves forward only", () => {
+  const newer = apply(fresh, reading(1, { timeUs: NOW_US - 10, value: 1 }));
+  assert.is(newer.effects.view.last?.offset, 1);
+  const older = apply(newer.state, reading(2, { timeUs: NOW_US - 20 }));
+  assert.is(older.effects.view.last, null);
+  assert.is(older.state.last?.offset, 1);
+  assert.is(
+    older.effects.store.rows.length,
+    1,
+    "its row is stored all the same",
+  );
+  assert.is(older.effects.view.history.length, 1, "and it enters the history");
+  assert.is(older.effects.view.publish.length, 1, "and is published");
+});
+
+test("a clock that is ahead cannot freeze a device: its message counts as of its arrival", () => {
+  const ahead = reading(1, { timeUs: NOW_US + HOUR_US });
+  const { state } = apply(fresh, ahead);
+  assert.is(state.last?.orderUs, NOW_US);
+  assert.is(state.last?.timeUs, NOW_US + HOUR_US);
+  const next = apply(
+    state,
+    reading(2, { timeUs: NOW_US + 5, arrivalUs: NOW_US + 5 }),
+  );
+  assert.is(next.effects.view.last?.offset, 2);
+});
+
+test("of two messages of the same instant the later one in the log is the last", () => {
+  const { effects } = apply(fresh, reading(7), reading(8));
+  assert.is(effects.view.last?.offset, 8);
+  const at = { orderUs: 5, offset: 3 };
+  assert.is(isLater(at, null), true);
+  assert.is(isLater(at, at), false);
+  assert.is(isLater({ orderUs: 5, offset: 4 }, at), true);
+  assert.is(isLater({ orderUs: 6, offset: 1 }, at), true);
+  assert.is(isLater({ orderUs: 4, offset: 9 }, at), false);
+});
+
+test("messages older than the history window are stored and published but not kept in the history", () => {
+  const edge = NOW_US - RULES.historyUs;
+  const { effects } = apply(
+    fresh,
+    reading(1, { timeUs: edge - 1 }),
+    reading(2, { timeUs: edge }),
+  );
+  assert.equal(
+    effects.view.history.map(({ score }) => score),
+    [edge / 1e6],
+  );
+  assert.is(effects.view.publish.length, 2);
+  assert.is(effects.store.rows.length, 2);
+});
+
+const untimed = (
+  offset: number,
+  id: string,
+  over: Partial<DataMessage> = {},
+): DataMessage => reading(offset, { untimedId: id, ...over });
+
+test("a redelivered message without a time of its own is a duplicate when it is among the last 16", () => {
+  const { state } = apply(fresh, untimed(1, "b:1:x"));
+  const again = apply(state, untimed(2, "b:1:x", { redelivered: true }));
+  assert.is(again.effects.outcome.duplicates, 1);
+  assert.is(again.effects.store.rows.length, 0);
+  assert.is(again.effects.view.publish.length, 0);
+  assert.is(again.effects.store.untimed, null, "the list stays as it is");
+  assert.is(again.effects.view.seenUs, NOW_US, "the device shows life");
+});
+
+test("the same packet without the DUP flag is another message: packet ids come round", () => {
+  const { effects } = apply(fresh, untimed(1, "b:1:x"), untimed(2, "b:1:x"));
+  assert.is(effects.outcome.duplicates, 0);
+  assert.is(effects.store.rows.length, 2);
+});
+
+test("a redelivered message of another bridge, packet or payload is no duplicate", () => {
+  const { state } = apply(fresh, untimed(1, "b:1:x"));
+  for (const id of ["c:1:x", "b:2:x", "b:1:y"]) {
+    const { effects } = apply(state, untimed(2, id, { redelivered: true }));
+    assert.is(effects.store.rows.length, 1, id);
+  }
+});
+
+test("a redelivered message whose first delivery was 17 messages ago is no duplicate", () => {
+  let { state } = apply(fresh, untimed(0, "b:0:x"));
+  for (let i = 1; i < 16; i++)
+    ({ state } = apply(state, untimed(i, `b:${i}:x`)));
+  const kept = apply(state, untimed(20, "b:0:x", { redelivered: true }));
+  assert.is(kept.effects.outcome.duplicates, 1);
+  ({ state } = apply(state, untimed(16, "b:16:x")));
+  assert.is(state.untimed.length, 16);
+  const gone = apply(state, untimed(20, "b:0:x", { redelivered: true }));
+  assert.is(gone.effects.outcome.duplicates, 0);
+});
+
+test("a redelivered message with a time of its own goes to the database, which knows it by its time", () => {
+  const { effects } = apply(
+    fresh,
+    reading(1),
+    reading(2, { redelivered: true }),
+  );
+  assert.is(effects.outcome.duplicates, 0);
+  assert.is(effects.store.rows.length, 2);
+});
+
+test("a point name that stands twice in a message makes one row and one conflict", () => {
+  const twice = reading(1, {
+    points: [point({ name: "a", value: 1 })],
+    conflicts: [point({ name: "a", value: 2, item: 1 })],
+  });
+  const { store } = apply(fresh, twice).effects;
+  assert.equal(
+    store.rows.map(({ value }) => value),
+    [1],
+  );
+  const [letter] = store.deadLetters;
+  assert.is(letter?.reason, "conflict");
+  assert.is(letter!.item, 1);
+  assert.is(letter!.topic, "devices/dev-1/data");
+});
+
+test("a point that changes its type class becomes a second sensor, and both stay known", () => {
+  const number = reading(1, { points: [point({ name: "a" })] });
+  const text = reading(2, {
+    points: [
+      point({
+        name: "a",
+        type: "text",
+        typeClass: "text",
+        value: null,
+        text: "x",
+      }),
+    ],
+  });
+  const { state, effects } = apply(fresh, number, text, number);
+  const [first, second, third] = effects.store.rows;
+  assert.is(first!.sensor.typeClass, "num");
+  assert.is(second!.sensor.typeClass, "text");
+  assert.is(third!.sensor, first!.sensor);
+  assert.is(state.sensors.get("text")?.get("a"), second!.sensor);
+});
+
+test("an id that registration gives to a sensor holds for its later rows", () => {
+  const one = apply(fresh, reading(1));
+  one.effects.store.rows[0]!.sensor.id = 77;
+  const two = apply(one.state, reading(2));
+  assert.is(two.effects.store.rows[0]!.sensor.id, 77);
+});
+
+test("a will does not count as seen, a state of online does", () => {
+  const state = (online: boolean): Message => ({
+    ...BASE,
+    kind: "state",
+    source: record(1),
+    arrivalUs: NOW_US,
+    online,
+  });
+  const off = apply(fresh, state(false)).effects.store;
+  assert.is(off.online, false);
+  assert.is(off.seenUs, 0);
+  const on = apply(fresh, state(false), state(true)).effects.store;
+  assert.is(on.online, true);
+  assert.is(on.seenUs, NOW_US);
+});
+
+test("a bulk note feeds the view and presence and makes no rows", () => {
+  const note: Message = {
+    ...BASE,
+    kind: "bulk",
+    source: record(1),
+    arrivalUs: NOW_US,
+    claimId: "c",
+    timeUs: NOW_US - 50,
+    seenUs: NOW_US - 20,
+    points: [point({ name: "a" })],
+    payload: "{}",
+  };
+  const { effects } = apply(fresh, note);
+  assert.is(effects.store.rows.length, 0);
+  assert.is(effects.view.last?.orderUs, NOW_US - 50);
+  assert.is(effects.view.seenUs, NOW_US - 20);
+  assert.is(effects.outcome.noted, 1);
+});
+
+test("a release ends a quarantine", () => {
+  const quarantined = { ...fresh, quarantinedUntilMs: NOW_MS + 1000 };
+  const release: Message = {
+    ...BASE,
+    kind: "release",
+    source: record(1),
+    arrivalUs: 0,
+  };
+  const { state, effects } = apply(quarantined, release);
+  assert.is(state.quarantinedUntilMs, 0);
+  assert.is(effects.store.quarantinedUntilMs, 0);
+  assert.is(
+    apply(quarantined, reading(2)).effects.store.quarantinedUntilMs,
+    null,
+  );
+});
+
+test.run();
+
+// ---------------------------------------------------------------- any messages, any batches
+
+const laws = suite("batches do not matter");
+
+const name = fc.constantFrom("a", "b");
+const points = fc.array(
+  fc.record({
+    name,
+    typeClass: fc.constantFrom("num" as const, "text" as const),
+    value: fc.integer({ min: 0, max: 3 }),
+  }),
+  { minLength: 1, maxLength: 3 },
+);
+
+/** Any message of dev-1 but for its place in the log. */
+const anyMessage = fc.oneof(
+  fc
+    .record({
+      backUs: fc.integer({ min: -10, max: 6 * 3600 }).map((s) => s * 1e6),
+      arrivalUs: fc.integer({ min: 0, max: 30 }).map((s) => NOW_US - s * 1e6),
+      points,
+      untimedId: fc.option(
+        fc.integer({ min: 0, max: 20 }).map((n) => `b:${n}:x`),
+      ),
+      redelivered: fc.boolean(),
+    })
+    .map(
+      ({ backUs, points: given, ...rest }) =>
+        (offset: number): Message =>
+          reading(offset, {
+            ...rest,
+            timeUs: NOW_US - backUs,
+            points: given.map(({ name: of, typeClass, value }, item) =>
+              typeClass === "num"
+                ? point({ name: of, value, item })
+                : point({
+                    name: of,
+                    type: "text",
+                    typeClass,
+                    value: null,
+                    text: `${value}`,
+                    item,
+                  }),
+            ),
+            payload: JSON.stringify({ offset }),
+          }),
+    ),
+  fc.constantFrom<(offset: number) => Message>(
+    (offset) => ({
+      ...BASE,
+      kind: "hello",
+      source: record(offset),
+      arrivalUs: NOW_US - offset,
+    }),
+    (offset) => ({
+      ...BASE,
+      kind: "state",
+      source: record(offset),
+      arrivalUs: NOW_US + offset,
+      online: offset % 2 === 0,
+    }),
+    (offset) => ({
+      ...BASE,
+      kind: "event",
+      source: record(offset),
+      arrivalUs: NOW_US,
+      timeUs: NOW_US,
+      payload: "{}",
+      hash: `${offset}`,
+    }),
+    (offset) => ({
+      ...BASE,
+      kind: "release",
+      source: record(offset),
+      arrivalUs: 0,
+    }),
+    (offset) => ({
+      ...BASE,
+      kind: "command",
+      source: record(offset),
+      arrivalUs: 0,
+      command: {
+        cmdId: `c${offset}`,
+        op: "x",
+        params: {},
+        by: "",
+        createdUs: 0,
+        expiresUs: 0,
+        queue: false,
+        extra: {},
+      },
+    }),
+  ),
+);
+
+const messageLists = fc
+  .array(anyMessage, { minLength: 1, maxLength: 40 })
+  .map((makers) => makers.map((make, offset) => make(offset)));
+
+/** Splits a list before the places whose flag is set. */
+function split<T>(list: readonly T[], flags: readonly boolean[]): T[][] {
+  const parts: T[][] = [[]];
+  for (const [i, one] of list.entries()) {
+    if (i > 0 && flags[i % flags.length]) parts.push([]);
+    parts.at(-1)!.push(one);
+  }
+  return parts;
+}
+
+function inParts(messages: Message[], flags: readonly boolean[]) {
+  let state = fresh;
+  const parts: Effects[] = [];
+  for (const batch of split(messages, flags)) {
+    const applied = reduce(state, batch, NOW_MS);
+    state = applied.state;
+    parts.push(applied.effects);
+  }
+  return { state, parts };
+}
+
+laws(
+  "any split of messages into batches gives the same state, and joined the same effects",
+  () => {
+    fc.assert(
+      fc.property(
+        messageLists,
+        fc.array(fc.boolean(), { minLength: 1, maxLength: 7 }),
+        (messages, flags) => {
+          const whole = reduce(fresh, messages, NOW_MS);
+          const { state, parts } = inParts(messages, flags);
+          assert.equal(state, whole.state);
+          assert.equal(joinEffects(fresh.device, parts), whole.effects);
+        },
+      ),
+      { numRuns: 300, seed: 1 },
+    );
+  },
+);
+
+laws("a reduction changes nothing of the state that it is given", () => {
+  fc.assert(
+    fc.property(messageLists, messageLists, (first, second) => {
+      const { state } = reduce(fresh, first, NOW_MS);
+      const before = structuredClone(state);
+      reduce(state, second, NOW_MS);
+      assert.equal(structuredClone(state), before);
+    }),
+    { numRuns: 100, seed: 2 },
+  );
+});
+
+laws(
+  "every data message is stored or a duplicate, and every reading a row",
+  () => {
+    fc.assert(
+      fc.property(messageLists, (messages) => {
+        const { effects } = reduce(fresh, messages, NOW_MS);
+        const data = messages.filter(({ kind }) => kind === "data");
+        const { outcome, store } = effects;
+        assert.is(outcome.data, data.length);
+        const stored = new Set(store.rows.map(({ source }) => source.offset));
+        assert.is(stored.size + outcome.duplicates, data.length);
+        assert.is(store.rows.length, outcome.points);
+      }),
+      { numRuns: 100, seed: 3 },
+    );
+  },
+);
+
+laws.run();
