@@ -201,16 +201,23 @@ function applyData(
     });
   }
   draft.points += message.points.length;
-  for (const point of message.conflicts) {
-    draft.deadLetters.push(
-      deadLetterOf(message, rules.tenantPrefix, {
-        reason: "conflict",
-        detail: `points[${point.item}].name: ${JSON.stringify(point.name)} stands earlier in the same message; the first counts`,
-        item: point.item,
-        attempts: 1,
-      }),
-    );
-  }
+  if (message.conflicts.length > 0)
+    draft.deadLetters.push(...conflictsOf(message, rules.tenantPrefix));
+}
+
+/** Made from one letter, so that they share its bytes: 999 conflicts in a message of 2 MB would hold 2 GB. */
+function conflictsOf(message: DataMessage, tenantPrefix: string): DeadLetter[] {
+  const whole = deadLetterOf(message, tenantPrefix, {
+    reason: "conflict",
+    detail: "",
+    item: -1,
+    attempts: 1,
+  });
+  return message.conflicts.map((point) => ({
+    ...whole,
+    detail: `points[${point.item}].name: ${JSON.stringify(point.name)} stands earlier in the same message; the first counts`,
+    item: point.item,
+  }));
 }
 
 /** What Redis shows of a message: an update, a place in the history, the last state if it is the newest. */

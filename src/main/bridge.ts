@@ -7,14 +7,16 @@ import {
 import { TOPIC } from "../domain/names.js";
 import { createBridge } from "../pipeline/bridge.js";
 import { logConnection } from "./kafka-log.js";
-import type { Role } from "./role.js";
+import type { Observer } from "../ports.js";
+import type { Role, RoleBase } from "./role.js";
 
 const STOP_MS = 10_000;
 
 export const bridge: Role = {
   name: "bridge",
   async start(base) {
-    const { config, observer, readiness, log } = base;
+    const { config, log } = base;
+    const { observer, subscribed } = watchReadiness(base);
     const writer = createLogWriter(logConnection(base, "bridge"));
     base.onStop("log", writer.close);
     if (config.MQTT_SHARE_GROUP !== undefined)
@@ -48,6 +50,45 @@ export const bridge: Role = {
     );
     base.onStop("bridge", () => running.stop(STOP_MS));
     await running.start();
-    readiness.report({ part: "bridge", ok: true, reason: null });
+    subscribed();
   },
 };
+
+/**
+ * The bridge is ready once subscribed, while it has its broker and the log takes what it hands over: its own events tell.
+ */
+function watchReadiness({ observer, readiness }: RoleBase): {
+  observer: Observer;
+  subscribed: () => void;
+} {
+  const away = { subscription: "starting", broker: "", log: "" };
+  const report = (): void => {
+    const reasons = Object.values(away).filter((reason) => reason !== "");
+    const ok = reasons.length === 0;
+    readiness.report({
+      part: "bridge",
+      ok,
+      reason: ok ? null : reasons.join("; "),
+    });
+  };
+  return {
+    observer: {
+      emit(event) {
+        observer.emit(event);
+        if (event.type === "mqtt_connection")
+          away.broker = event.connected
+            ? ""
+            : `waits for the MQTT broker: ${event.detail}`;
+        else if (event.type === "bridge_waiting")
+          away.log = `waits for the log: ${event.error}`;
+        else if (event.type === "bridge_batch") away.log = "";
+        else return;
+        report();
+      },
+    },
+    subscribed() {
+      away.subscription = "";
+      report();
+    },
+  };
+}

@@ -19,6 +19,8 @@ import type { Role, RoleBase } from "./role.js";
 
 const STOP_MS = 12_000;
 const READINESS_MS = 250;
+/** Half of the time after which the group gives the partitions to others. */
+const SILENT_LOG_MS = 5000;
 const HOUR_US = 3_600_000_000;
 
 export const processor: Role = {
@@ -92,11 +94,12 @@ export async function startProcessor(
     tenantPrefix: config.MQTT_TENANT_PREFIX,
     partitions,
   });
+  const feed = createLaneFeed(connection, {
+    groupId: config.PROCESSOR_GROUP,
+    topics: LANE_TOPICS,
+  });
   const running = createProcessor({
-    feed: createLaneFeed(connection, {
-      groupId: config.PROCESSOR_GROUP,
-      topics: LANE_TOPICS,
-    }),
+    feed,
     log,
     deadLetters,
     store,
@@ -128,6 +131,12 @@ export async function startProcessor(
   base.onStop("processor", () => running.stop(STOP_MS));
   const look = setInterval(() => {
     const troubles = running.troubles();
+    const { lastHeartbeatMs } = feed.health();
+    const silentMs = Date.now() - lastHeartbeatMs;
+    if (lastHeartbeatMs > 0 && silentMs > SILENT_LOG_MS)
+      troubles.unshift(
+        `waits for the log: no answer to its heartbeats for ${Math.round(silentMs / 1000)} s`,
+      );
     readiness.report({
       part: "processor",
       ok: troubles.length === 0,

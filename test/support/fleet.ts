@@ -2,6 +2,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import mqtt from "mqtt";
 import pg from "pg";
 import { migrate } from "../../src/adapters/timescale/migrate.js";
 import { connectLog } from "../../src/adapters/kafka/connect.js";
@@ -19,6 +20,8 @@ export interface Running {
   readonly http: string;
   /** A connection as the owner of the schema, which sees every tenant. */
   readonly database: pg.Client;
+  /** After the server was stopped: the connection ended with it. */
+  reopenDatabase(): Promise<void>;
   /** @param script another composition root than the command line. */
   start(
     role: string,
@@ -29,13 +32,21 @@ export interface Running {
   simulate(
     args: readonly string[],
   ): Promise<Awaited<ReturnType<typeof readLedger>>>;
-  /** Waits until everything on the log is stored. */
+  /**
+   * Waits until everything that the MQTT broker has acknowledged so far is stored: the bridge takes messages in the broker's
+   * order, so a device's hello that comes last tells that all before it are on the log.
+   */
   settled(withinMs?: number): Promise<void>;
   /** Every reading of these devices, as text, in a fixed order. */
   rows(devices: string): Promise<string[]>;
   /** For files; removed in the end. */
   readonly folder: string;
+  /** What the test has opened beside the roles, to be closed in the end whatever becomes of it. */
+  onEnd(release: () => Promise<unknown>): void;
 }
+
+/** Start of the ids of the devices by which `settled` knows that all is through. */
+export const MARKER = "marker-";
 
 /** How a test connects to the log by itself. */
 export const quiet = (env: Readonly<Record<string, string>>) => ({
@@ -69,16 +80,24 @@ export async function withRunning(
       });
     const migrated = await runCommand(["migrate"], env);
     if (migrated.code !== 0) throw new Error(migrated.output);
-    const database = new pg.Client(stack.env["DATABASE_URL"]);
-    await database.connect();
+    let database = await connectDatabase(stack.env["DATABASE_URL"]!);
+    const releases: (() => Promise<unknown>)[] = [];
     let runs = 0;
+    let markers = 0;
     try {
       await work({
         stack,
         env,
         http: `http://127.0.0.1:${port}`,
-        database,
+        get database() {
+          return database;
+        },
+        async reopenDatabase() {
+          await database.end();
+          database = await connectDatabase(stack.env["DATABASE_URL"]!);
+        },
         folder,
+        onEnd: (release) => void releases.push(release),
         async start(role, over = {}, script) {
           const started = await startRole(
             role,
@@ -99,8 +118,24 @@ export async function withRunning(
           return readLedger(ledger);
         },
         async settled(withinMs = 60_000) {
+          const marker = `${MARKER}${++markers}`;
+          const mqttClient = await mqtt.connectAsync(stack.env["MQTT_URL"]!);
+          await mqttClient.publishAsync(`devices/${marker}/hello`, "", {
+            qos: 1,
+          });
+          await mqttClient.endAsync();
           const log = createLogInspector(connectLog(quiet(env)));
           try {
+            await until(
+              async () => {
+                const { rowCount } = await database.query(
+                  "SELECT FROM equipments WHERE equip_uuid = $1",
+                  [marker],
+                );
+                return rowCount === 1;
+              },
+              { withinMs, what: `the hello of ${marker} to be stored` },
+            );
             await until(
               async () => {
                 const topics = [TOPIC.data, TOPIC.commands];
@@ -136,9 +171,18 @@ export async function withRunning(
           console.error(role.output().split("\n").slice(-40).join("\n"));
       throw error;
     } finally {
+      await Promise.allSettled(releases.map((release) => release()));
       await database.end();
       await Promise.all(roles.map((role) => role.kill()));
       await rm(folder, { recursive: true, force: true });
     }
   });
+}
+
+async function connectDatabase(url: string): Promise<pg.Client> {
+  const client = new pg.Client(url);
+  // The query under way fails with it, and so does the test, unless it stopped the server itself.
+  client.on("error", () => undefined);
+  await client.connect();
+  return client;
 }

@@ -21,11 +21,16 @@ import {
   type ProcessorSettings,
 } from "../../src/pipeline/processor.js";
 import { LANE_TOPICS } from "../../src/pipeline/session.js";
+import { breakable, type Breakable } from "./breakable.js";
 import { createMemoryLink } from "./memory-link.js";
 import { createMemoryLog } from "./memory-log.js";
 import { createMemoryStore } from "./memory-store.js";
 import { createMemoryDeviceView } from "./memory-view.js";
 import { until } from "./wait.js";
+
+/** The numbers [from, to). */
+export const upTo = (to: number, from = 0): number[] =>
+  Array.from({ length: to - from }, (_, i) => from + i);
 
 export const GROUP = "twinstream-processor";
 const HOUR_US = 3_600_000_000;
@@ -119,11 +124,15 @@ function createRig(options: RigOptions) {
         events.push(event);
       },
     };
-    let alive = true;
     let ended = false;
     let gaveUp: string | null = null;
     const feed = log.feed(over.group ?? GROUP, LANE_TOPICS);
-    const mortal = <T extends object>(port: T): T => cut(port, () => alive);
+    const lifelines: Breakable<object>[] = [];
+    const mortal = <T extends object>(port: T): T => {
+      const lifeline = breakable(port, () => new Error("called by the dead"));
+      lifelines.push(lifeline);
+      return lifeline.port;
+    };
     const own = deviceReducer(RULES);
     const ports = {
       feed,
@@ -188,7 +197,7 @@ function createRig(options: RigOptions) {
       },
       stop: () => end(PATIENCE_MS),
       kill: () => {
-        alive = false;
+        for (const lifeline of lifelines) lifeline.break();
         return end(0);
       },
     };
@@ -219,6 +228,11 @@ function createRig(options: RigOptions) {
     });
     const record = { key: deviceId, value, headers: more.headers ?? {} };
     await log.writer.append(TOPIC.data, [record]);
+  }
+
+  /** Readings [from, to) of dev-1, by their numbers. */
+  async function produceMany(from: number, to: number): Promise<void> {
+    for (let n = from; n < to; n++) await produce("dev-1", { n });
   }
 
   /** Puts a command on the log, as the gateway does. */
@@ -267,6 +281,7 @@ function createRig(options: RigOptions) {
     decoder,
     start,
     produce,
+    produceMany,
     command,
     records,
     isSettled,
@@ -295,30 +310,4 @@ function createRig(options: RigOptions) {
       for (const running of started) await running.kill();
     },
   };
-}
-
-/** Calls that only ask or tell something that is local to the caller. */
-const LOCAL = new Set([
-  "connected",
-  "onReconnect",
-  "seek",
-  "pause",
-  "resume",
-  "health",
-  "stop",
-]);
-
-/** A port whose calls fail once its user is dead. */
-function cut<T extends object>(port: T, alive: () => boolean): T {
-  return new Proxy(port, {
-    get(target, name) {
-      const member: unknown = Reflect.get(target, name);
-      if (typeof member !== "function") return member;
-      return (...args: unknown[]): unknown => {
-        if (alive() || LOCAL.has(String(name)))
-          return Reflect.apply(member, target, args);
-        return Promise.reject(new Error(`${String(name)} by the dead`));
-      };
-    },
-  });
 }

@@ -1,0 +1,131 @@
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { partitionOf } from "../../src/domain/partition.js";
+import { LANE_TOPICS } from "../../src/pipeline/session.js";
+import { GROUP, withRig } from "../support/pipeline-rig.js";
+
+const test = suite("what a lane shows of its devices");
+
+test("a device whose last state Redis has lost gets it back from its newest rows when it wakes", () =>
+  withRig(async (rig) => {
+    await rig.produce("dev-1", { n: 5 });
+    const first = await rig.start();
+    await rig.settled();
+    await first.stop();
+    // The reading is older than the history that a rebuild would read.
+    rig.pass(6 * 3_600_000);
+    rig.view.loseEverything();
+    await rig.start();
+    await rig.produce("dev-1", "", { kind: "hello" });
+    await rig.settled();
+    const last = rig.view.last.get("dev-1");
+    assert.match(last?.payload ?? "", '"n"');
+    assert.equal(rig.view.history("dev-1").size, 0);
+  }));
+
+test("a device that falls silent goes offline in both stores, and comes back with its next message", () =>
+  withRig(async (rig) => {
+    const running = await rig.start();
+    await rig.produce("dev-1", { n: 1 });
+    await rig.settled();
+    assert.is(rig.store.devices.get("dev-1")?.online, true);
+    rig.pass(61_000);
+    await rig.wait(
+      "it to go",
+      () => rig.store.devices.get("dev-1")?.online === false,
+    );
+    assert.is(rig.store.devices.get("dev-1")?.cause, "silent");
+    await rig.wait(
+      "Redis to be told",
+      async () => (await rig.view.reader.seen("default", ["dev-1"])) === null,
+    );
+    await rig.produce("dev-1", { n: 2 });
+    await rig.settled();
+    assert.is(rig.store.devices.get("dev-1")?.online, true);
+    assert.is(running.of("lane_restarted").length, 0);
+  }));
+
+test("Redis that is away while a device falls silent hears of it once it is back", () =>
+  withRig(async (rig) => {
+    await rig.start();
+    await rig.produce("dev-1", { n: 1 });
+    await rig.settled();
+    rig.view.failNext(3);
+    rig.pass(61_000);
+    await rig.wait("Redis to be told", () =>
+      rig.view.published.some(
+        ({ channel, text }) =>
+          channel === "device-presence" && text.includes("silent"),
+      ),
+    );
+  }));
+
+test("a lane with a backlog calls no device silent before it has read it", () =>
+  withRig(async (rig) => {
+    const first = await rig.start();
+    await rig.produce("dev-1", { n: 1 });
+    await rig.settled();
+    await first.kill();
+    rig.pass(100_000);
+    await rig.produce("dev-1", { n: 2 });
+    // The feed's first fetch takes its time.
+    const feed = rig.log.feed(GROUP, LANE_TOPICS);
+    let fetching = false;
+    const running = await rig.start({
+      ports: {
+        feed: {
+          ...feed,
+          resume: (partition) => {
+            if (fetching) feed.resume(partition);
+          },
+        },
+      },
+    });
+    await rig.wait("a few looks", () => running.of("queue").length > 5);
+    assert.is(rig.store.devices.get("dev-1")?.online, true);
+    fetching = true;
+    feed.resume(0);
+    await rig.settled();
+    const told = rig.view.published.filter(({ text }) =>
+      text.includes("silent"),
+    );
+    assert.equal(told, []);
+  }));
+
+test("a lane whose care fails each time does not keep the others from theirs", () =>
+  withRig(
+    async (rig) => {
+      let broken = false;
+      const running = await rig.start({
+        ports: {
+          link: {
+            ...rig.link.link,
+            connected() {
+              if (broken) throw new Error("a fault that will not pass");
+              return false;
+            },
+          },
+        },
+      });
+      const devices = Array.from({ length: 20 }, (_, n) => `dev-${n}`);
+      for (const [n, device] of devices.entries())
+        await rig.produce(device, { n });
+      // Only the first lane has a command, and with it something to ask the broker.
+      const first = devices.find((device) => partitionOf(device, 4) === 0)!;
+      await rig.command(first, "c1", 600_000);
+      await rig.settled();
+      broken = true;
+      await rig.wait(
+        "its care to fail",
+        () => running.of("failure").length > 0,
+      );
+      rig.pass(61_000);
+      const others = devices.filter((device) => partitionOf(device, 4) !== 0);
+      await rig.wait("the other lanes' devices to go", () =>
+        others.every((device) => !rig.store.devices.get(device)!.online),
+      );
+    },
+    { partitions: 4 },
+  ));
+
+test.run();
