@@ -13,7 +13,7 @@ const example = readFileSync(resolve("deploy/.env.example"), "utf8");
 const settings = Object.entries(
   Settings.properties as Record<
     string,
-    { default?: unknown; description?: string }
+    { default?: string | number | boolean; description?: string }
   >,
 );
 const flat = (text: string): string => text.replaceAll(/[\s\\]+/g, " ");

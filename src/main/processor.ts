@@ -13,7 +13,7 @@ import { TOPIC } from "../domain/names.js";
 import { createPatience } from "../pipeline/patience.js";
 import { createProcessor } from "../pipeline/processor.js";
 import { followTenants } from "../pipeline/tenants.js";
-import { LANE_TOPICS } from "../pipeline/session.js";
+import { LANE_TOPICS } from "../pipeline/lane-deps.js";
 import { logConnection } from "./kafka-log.js";
 import type { Role, RoleBase } from "./role.js";
 

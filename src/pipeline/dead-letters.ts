@@ -1,6 +1,13 @@
 /** Dead letters on their way to the log: the record as it came, with its reason and its origin in the headers. */
 import type { DeadLetter } from "../domain/message.js";
-import type { OutgoingRecord } from "../ports.js";
+import { TOPIC } from "../domain/names.js";
+import type {
+  Clock,
+  Flush,
+  LogWriter,
+  OutgoingRecord,
+  RefusedRow,
+} from "../ports.js";
 
 /** Header values beyond this are cut: a broker bounds a record as a whole. */
 const ERROR_CHARS = 1000;
@@ -24,3 +31,46 @@ export function deadLetterRecord(
     },
   };
 }
+
+/**
+ * Puts a flush's dead letters on the log: each once, however often its transaction is tried. Conflicts are kept in the
+ * database alone.
+ */
+export function deadLetterProducer(
+  log: LogWriter,
+  clock: Clock,
+  flush: Flush,
+): (refused: readonly RefusedRow[]) => Promise<void> {
+  const letters = [
+    ...flush.deadLetters,
+    ...flush.changes.flatMap((change) => change.deadLetters),
+  ].filter((letter) => letter.reason !== "conflict");
+  const produced = new Set<string>();
+  return async (refused) => {
+    const all = [...letters, ...refused.map(letterOf)];
+    const fresh = all.filter((letter) => !produced.has(placeOf(letter)));
+    if (fresh.length === 0) return;
+    const atMs = clock();
+    await log.append(
+      TOPIC.dataDeadLetters,
+      fresh.map((letter) => deadLetterRecord(letter, atMs)),
+    );
+    for (const letter of fresh) produced.add(placeOf(letter));
+  };
+}
+
+const letterOf = ({ row, detail }: RefusedRow): DeadLetter => ({
+  source: row.source,
+  reason: "row_refused",
+  detail,
+  tenant: row.sensor.device.tenant,
+  deviceId: row.sensor.device.deviceId,
+  topic: row.source.topic,
+  payload: row.source.value ?? Buffer.alloc(0),
+  item: row.item,
+  attempts: 1,
+});
+
+/** One record is produced once for a reason, whichever of its readings it holds for. */
+const placeOf = ({ source, reason }: DeadLetter): string =>
+  `${source.topic}/${source.offset}/${reason}`;

@@ -3,8 +3,7 @@
  * tells the consumer group. One flush is in flight a lane, the next gathers.
  */
 import type { DeviceRef, Sensor, StoreChange } from "../domain/device.js";
-import type { CommandRequest, DeadLetter } from "../domain/message.js";
-import { TOPIC } from "../domain/names.js";
+import type { CommandRequest } from "../domain/message.js";
 import type {
   Clock,
   CommandChange,
@@ -14,10 +13,10 @@ import type {
   LogWriter,
   Observer,
   PresenceChange,
-  RefusedRow,
   TelemetryStore,
 } from "../ports.js";
-import { deadLetterRecord } from "./dead-letters.js";
+import { deadLetterProducer } from "./dead-letters.js";
+import { reportFlush } from "./flush-report.js";
 import type { Patiently } from "./patience.js";
 import type { Prepared } from "./prepare.js";
 
@@ -146,7 +145,7 @@ export function createFlusher(deps: FlusherDeps): Flusher {
     const startedMs = clock();
     flushedMs = startedMs;
     await patiently(() => register(flush));
-    const produce = deadLetterProducer(flush);
+    const produce = deadLetterProducer(deps.deadLetters, clock, flush);
     const result = await patiently(() => store.flush(flush, produce));
     if (ended) return;
     if (result.fence === "elsewhere" || result.fence === "lost") {
@@ -159,7 +158,7 @@ export function createFlusher(deps: FlusherDeps): Flusher {
     }
     if (result.fence === "moved") expectDuplicates = result.sawDuplicates;
     if (prepared.length > 0)
-      report(prepared, flush, result, (clock() - startedMs) / 1000);
+      reportFlush(observer, clock(), { prepared, flush, result, startedMs });
     deps.flushed(takenBy(prepared, flush, result));
   }
 
@@ -177,77 +176,6 @@ export function createFlusher(deps: FlusherDeps): Flusher {
       if (device.equipmentId === 0) devices.add(device);
     if (devices.size + sensors.size > 0)
       await store.register(partition, [...devices], [...sensors]);
-  }
-
-  const letterOf = ({ row, detail }: RefusedRow): DeadLetter => ({
-    source: row.source,
-    reason: "row_refused",
-    detail,
-    tenant: row.sensor.device.tenant,
-    deviceId: row.sensor.device.deviceId,
-    topic: row.source.topic,
-    payload: row.source.value ?? Buffer.alloc(0),
-    item: row.item,
-    attempts: 1,
-  });
-
-  /** Puts the dead letters on the log: each once for a flush, however often its transaction is tried. */
-  function deadLetterProducer(
-    flush: Flush,
-  ): (refused: readonly RefusedRow[]) => Promise<void> {
-    const letters = [
-      ...flush.deadLetters,
-      ...flush.changes.flatMap((change) => change.deadLetters),
-    ].filter((letter) => letter.reason !== "conflict");
-    const produced = new Set<string>();
-    return async (refused) => {
-      const all = [...letters, ...refused.map(letterOf)];
-      const fresh = all.filter((letter) => !produced.has(placeOf(letter)));
-      if (fresh.length === 0) return;
-      const atMs = clock();
-      await deps.deadLetters.append(
-        TOPIC.dataDeadLetters,
-        fresh.map((letter) => deadLetterRecord(letter, atMs)),
-      );
-      for (const letter of fresh) produced.add(placeOf(letter));
-    };
-  }
-
-  function report(
-    prepared: readonly Prepared[],
-    flush: Flush,
-    result: FlushResult,
-    seconds: number,
-  ): void {
-    const redelivered = prepared.reduce((sum, one) => sum + one.duplicates, 0);
-    const moved = result.fence === "moved" ? result : null;
-    observer.emit({
-      type: "batch_stored",
-      partition,
-      messages: prepared.reduce((sum, p) => sum + p.slice.records.length, 0),
-      points: moved?.stored ?? 0,
-      duplicates: (moved?.duplicates ?? 0) + redelivered,
-      conflicts: moved?.conflicts ?? 0,
-      refused: moved?.refused ?? 0,
-      seconds,
-    });
-    for (const { oldestUs, slice } of prepared)
-      if (oldestUs > 0)
-        observer.emit({
-          type: "latency",
-          seconds: clock() / 1000 - oldestUs / 1e6,
-          count: slice.records.length,
-        });
-    const counts = new Map<string, number>();
-    const tally = (reason: string, n = 1): void => {
-      if (n > 0) counts.set(reason, (counts.get(reason) ?? 0) + n);
-    };
-    for (const letter of flush.deadLetters) tally(letter.reason);
-    for (const change of flush.changes)
-      for (const letter of change.deadLetters) tally(letter.reason);
-    tally("conflict", moved?.conflicts ?? 0);
-    tally("row_refused", moved?.refused ?? 0);
-    if (counts.size > 0) observer.emit({ type: "dead_letters", counts });
   }
 
   return {
@@ -286,10 +214,6 @@ export function createFlusher(deps: FlusherDeps): Flusher {
     },
   };
 }
-
-/** One record is produced once for a reason, whichever of its readings it holds for. */
-const placeOf = ({ source, reason }: DeadLetter): string =>
-  `${source.topic}/${source.offset}/${reason}`;
 
 function moveOf(at: Stored, prepared: readonly Prepared[]): FenceMove {
   const last = prepared.findLast((one) => one.slice.topic === at.topic);

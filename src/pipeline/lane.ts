@@ -11,14 +11,10 @@ import type { LogRecord } from "../domain/message.js";
 import { reasonOf, TwinstreamError } from "../errors.js";
 import type { Claim } from "../ports.js";
 import { createPatience, type Awaited } from "./patience.js";
-import { positionOf } from "./position.js";
+import { findPositions } from "./position.js";
 import { retryDelays, waitOr } from "./retry.js";
-import {
-  createSession,
-  LANE_TOPICS,
-  type LaneDeps,
-  type Session,
-} from "./session.js";
+import { LANE_TOPICS, type LaneDeps } from "./lane-deps.js";
+import { createSession, type Session } from "./session.js";
 
 export type LaneMode = "claiming" | "running" | "refused" | "closed";
 
@@ -143,22 +139,11 @@ export function createLane(
 
   /** The new session is this lane's from the start, so that whoever ends the lane meanwhile ends it too. */
   async function open(claims: readonly Claim[]): Promise<void> {
-    const bounds = await Promise.all(
-      LANE_TOPICS.map(async (topic) => {
-        const all = await patiently(() => log.bounds(topic));
-        return all[partition]!;
-      }),
+    const { positions, bounds } = await findPositions(
+      claims,
+      { clusterId, partition },
+      { log, store, observer, patiently },
     );
-    const positions = claims.map((claim, i) =>
-      positionOf(claim, bounds[i]!, clusterId, partition),
-    );
-    for (const { topic, lost } of positions) {
-      if (lost === null) continue;
-      await patiently(() =>
-        store.noteGap(topic, partition, lost.from, lost.to),
-      );
-      observer.emit({ type: "lost_to_retention", topic, partition, ...lost });
-    }
     const opened: Session = createSession(deps, {
       partition,
       clusterId,
@@ -274,9 +259,7 @@ export function createLane(
     async tick() {
       if (mode === "running") await session?.tick();
     },
-    viewReconnected() {
-      session?.viewReconnected();
-    },
+    viewReconnected: () => session?.viewReconnected(),
     async drain() {
       await session?.drain();
     },

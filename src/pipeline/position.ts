@@ -1,6 +1,13 @@
 /** Where a lane begins: at its stored offset, if the log still is the one that the offset was stored for. */
 import { TwinstreamError } from "../errors.js";
-import type { Claim, LogBounds } from "../ports.js";
+import type {
+  Claim,
+  LogBounds,
+  LogInspector,
+  Observer,
+  TelemetryStore,
+} from "../ports.js";
+import type { Patiently } from "./patience.js";
 
 export interface Position {
   readonly topic: string;
@@ -47,4 +54,34 @@ export function positionOf(
       ? { offset: before, ms: lastRecordMs }
       : null;
   return { topic, start: nextOffset, witness, lost: null };
+}
+
+/** Positions of all topics of a lane; what the log's retention took before it was read is written down and told. */
+export async function findPositions(
+  claims: readonly Claim[],
+  place: { readonly clusterId: string; readonly partition: number },
+  deps: {
+    readonly log: Pick<LogInspector, "bounds">;
+    readonly store: Pick<TelemetryStore, "noteGap">;
+    readonly observer: Observer;
+    readonly patiently: Patiently;
+  },
+): Promise<{ positions: Position[]; bounds: LogBounds[] }> {
+  const { clusterId, partition } = place;
+  const { log, store, observer, patiently } = deps;
+  const bounds = await Promise.all(
+    claims.map(async ({ topic }) => {
+      const all = await patiently(() => log.bounds(topic));
+      return all[partition]!;
+    }),
+  );
+  const positions = claims.map((claim, i) =>
+    positionOf(claim, bounds[i]!, clusterId, partition),
+  );
+  for (const { topic, lost } of positions) {
+    if (lost === null) continue;
+    await patiently(() => store.noteGap(topic, partition, lost.from, lost.to));
+    observer.emit({ type: "lost_to_retention", topic, partition, ...lost });
+  }
+  return { positions, bounds };
 }

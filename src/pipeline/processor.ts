@@ -3,7 +3,7 @@ import { reasonOf } from "../errors.js";
 import { TOPIC } from "../domain/names.js";
 import { createLane, type Lane } from "./lane.js";
 import { createPatience } from "./patience.js";
-import { LANE_TOPICS, type LaneDeps, type LaneSettings } from "./session.js";
+import { LANE_TOPICS, type LaneDeps, type LaneSettings } from "./lane-deps.js";
 import { createWatchdog } from "./watchdog.js";
 
 export interface ProcessorSettings extends Omit<LaneSettings, "share"> {

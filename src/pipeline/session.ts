@@ -3,64 +3,19 @@
  * batches, works through them in slices (hot stage), and flushes (cold stage). What it holds is bounded: past its share the
  * feed is paused, and the rest stays in the log.
  */
-import type { DeviceRules } from "../domain/decide.js";
 import { TOPIC } from "../domain/names.js";
-import { TwinstreamError } from "../errors.js";
-import type {
-  Clock,
-  CommandLink,
-  DeviceActors,
-  DeviceView,
-  LaneFeed,
-  LogBounds,
-  LogInspector,
-  LogWriter,
-  Observer,
-  TelemetryStore,
-} from "../ports.js";
+import type { TwinstreamError } from "../errors.js";
+import type { LogBounds } from "../ports.js";
 import { createCommandDesk } from "./command-desk.js";
 import { createFlusher, type Stored, type Taken } from "./flusher.js";
+import { createIntake, type Intake } from "./intake.js";
+import { LANE_TOPICS, type LaneDeps } from "./lane-deps.js";
 import type { Patiently } from "./patience.js";
 import type { Position } from "./position.js";
-import { prepare, type Decode, type Prepared } from "./prepare.js";
+import { prepare, type Prepared } from "./prepare.js";
 import { createPresence } from "./presence.js";
-import { createIntake, type Intake } from "./intake.js";
-import type { Backoff } from "./retry.js";
 import { createSliceQueue } from "./slices.js";
 import { createViewWriter } from "./view-writer.js";
-
-/** The two topics of a lane, in the order in which they are claimed. */
-export const LANE_TOPICS = [TOPIC.commands, TOPIC.data] as const;
-
-/** What every lane of a processor works with. */
-export interface LaneDeps {
-  readonly feed: LaneFeed;
-  readonly log: LogInspector;
-  readonly deadLetters: LogWriter;
-  readonly store: TelemetryStore;
-  readonly view: DeviceView;
-  readonly link: CommandLink;
-  readonly actors: DeviceActors;
-  readonly observer: Observer;
-  readonly clock: Clock;
-  readonly decode: (topic: string) => Decode;
-  readonly rules: DeviceRules;
-  readonly settings: LaneSettings;
-}
-export interface LaneSettings {
-  /** Name of this process in the fence. */
-  readonly owner: string;
-  readonly batchSize: number;
-  readonly batchMs: number;
-  readonly offlineAfterMs: number;
-  readonly actorIdleMs: number;
-  /** How a store that is away is waited for; `PATIENT` unless given. */
-  readonly backoff?: Backoff;
-  /** How often a refused lane looks whether the stored offsets were mended; 15 s unless given. */
-  readonly refusedMs?: number;
-  /** A lane's shares; they shrink as the process is given more partitions. */
-  readonly share: () => { messages: number; bytes: number; actors: number };
-}
 
 export interface SessionStart {
   readonly partition: number;

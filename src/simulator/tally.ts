@@ -59,7 +59,7 @@ export interface Progress {
 
 const NO_SUBSCRIBER = 0x10;
 
-export type Tally = ReturnType<typeof startTally>;
+type Tally = ReturnType<typeof startTally>;
 
 export function startTally() {
   const latencies = countLatencies();

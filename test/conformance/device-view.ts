@@ -14,6 +14,7 @@ import type {
 import {
   address,
   PRESENCE_CHANNEL,
+  TOPIC,
   updatesChannel,
 } from "../../src/domain/names.js";
 import { toIso, toSeconds } from "../../src/domain/time.js";
@@ -318,6 +319,23 @@ export function deviceViewSuite(
         }),
         { numRuns: 40 },
       );
+    }),
+  );
+
+  test(
+    "a write that only moves the mark moves it, or says that it stands elsewhere",
+    withNow(async ({ view }) => {
+      const place = { topic: TOPIC.data, partition: 3 };
+      await view.setMark(place.topic, place.partition, 5);
+      const move = (from: number, to: number) =>
+        view.write({
+          changes: [],
+          publish: false,
+          mark: { ...place, from, to },
+        });
+      assert.equal(await move(5, 9), { marked: true });
+      assert.equal(await move(5, 12), { marked: false });
+      assert.is(await view.mark(place.topic, place.partition), 9);
     }),
   );
 

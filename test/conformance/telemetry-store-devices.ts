@@ -76,6 +76,17 @@ export function deviceTests(test: StoreTest): void {
     );
   });
 
+  test("a device that is woken without its site gets it back, for its topics", async ({
+    store,
+  }) => {
+    await store.register(PARTITION, [device("dev-1", "acme")], []);
+    const asked = { ...device("dev-1", "acme"), site: null };
+    const woken = await store.wake([asked]);
+    const { state } = woken.get("acme/dev-1")!;
+    assert.is(state.device.site, "site-1");
+    assert.ok(state.device.equipmentId > 0);
+  });
+
   test("a device wakes with what was stored of it, and one never seen is absent", async ({
     store,
   }) => {

@@ -13,7 +13,7 @@ import {
 } from "../../src/pipeline/flusher.js";
 import { createPatience } from "../../src/pipeline/patience.js";
 import type { Prepared } from "../../src/pipeline/prepare.js";
-import { LANE_TOPICS } from "../../src/pipeline/session.js";
+import { LANE_TOPICS } from "../../src/pipeline/lane-deps.js";
 import {
   createMemoryStore,
   type MemoryStore,

@@ -1,7 +1,7 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { partitionOf } from "../../src/domain/partition.js";
-import { LANE_TOPICS } from "../../src/pipeline/session.js";
+import { LANE_TOPICS } from "../../src/pipeline/lane-deps.js";
 import { GROUP, withRig } from "../support/pipeline-rig.js";
 
 const test = suite("what a lane shows of its devices");

@@ -11,7 +11,7 @@ import { isDeadLetter } from "../../src/domain/decode.js";
 import type { DeviceState, Effects } from "../../src/domain/device.js";
 import { TOPIC } from "../../src/domain/names.js";
 import { TwinstreamError } from "../../src/errors.js";
-import { LANE_TOPICS } from "../../src/pipeline/session.js";
+import { LANE_TOPICS } from "../../src/pipeline/lane-deps.js";
 import {
   GROUP,
   type Rig,

@@ -2,7 +2,7 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { TOPIC } from "../../src/domain/names.js";
 import type { LaneFeedHandler } from "../../src/ports.js";
-import { LANE_TOPICS } from "../../src/pipeline/session.js";
+import { LANE_TOPICS } from "../../src/pipeline/lane-deps.js";
 import { createIntake } from "../../src/pipeline/intake.js";
 import type { Slice } from "../../src/pipeline/slices.js";
 import { GROUP, type Rig, upTo, withRig } from "../support/pipeline-rig.js";

@@ -4,7 +4,7 @@ import * as assert from "uvu/assert";
 import { deviceReducer, newDevice } from "../../src/domain/decide.js";
 import type { DeviceState } from "../../src/domain/device.js";
 import type { DataMessage } from "../../src/domain/message.js";
-import { LANE_TOPICS } from "../../src/pipeline/session.js";
+import { LANE_TOPICS } from "../../src/pipeline/lane-deps.js";
 import { createMemoryStore } from "../support/memory-store.js";
 import { NOW_MS, reading } from "../support/messages.js";
 import { createMemoryDeviceView } from "../support/memory-view.js";

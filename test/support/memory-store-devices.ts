@@ -40,17 +40,21 @@ export function wakeOne(
   const known = state.devices.get(ref.address);
   if (known === undefined) return null;
   ref.equipmentId = known.ref.equipmentId;
+  const device =
+    ref.site === null && known.ref.site !== null
+      ? { ...ref, site: known.ref.site }
+      : ref;
   const sensors = new Map<TypeClass, Map<string, Sensor>>();
   for (const sensor of known.sensors.values()) {
     const named = sensors.get(sensor.typeClass) ?? new Map<string, Sensor>();
     sensors.set(
       sensor.typeClass,
-      named.set(sensor.name, { ...sensor, device: ref }),
+      named.set(sensor.name, { ...sensor, device }),
     );
   }
   const { untimed, quarantinedUntilMs, lastSeenUs, online } = known;
   return {
-    state: { device: ref, sensors, last: null, untimed, quarantinedUntilMs },
+    state: { device, sensors, last: null, untimed, quarantinedUntilMs },
     lastSeenUs,
     online,
   };

@@ -20,7 +20,7 @@ import {
   type ProcessorDeps,
   type ProcessorSettings,
 } from "../../src/pipeline/processor.js";
-import { LANE_TOPICS } from "../../src/pipeline/session.js";
+import { LANE_TOPICS } from "../../src/pipeline/lane-deps.js";
 import { breakable, type Breakable } from "./breakable.js";
 import { createMemoryLink } from "./memory-link.js";
 import { createMemoryLog } from "./memory-log.js";

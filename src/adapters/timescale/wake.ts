@@ -7,7 +7,7 @@ import { microsecondsOf } from "./times.js";
 
 /** A row for each sensor, or one without where a device has none. */
 const WAKE = `
-  SELECT g.place, e.id, ${microsecondsOf("e.last_seen")} AS seen_us, e.online,
+  SELECT g.place, e.id, e.site, ${microsecondsOf("e.last_seen")} AS seen_us, e.online,
          ${microsecondsOf("e.quarantined_until")} / 1000 AS until_ms, e.untimed,
          s.id AS sensor_id, s.sensor_uuid, s.type_class, s.sensor_tipo, s.unit
   FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS g (tenant_id, equip_uuid, place)
@@ -17,6 +17,7 @@ const WAKE = `
 interface WakeRow {
   place: string;
   id: number;
+  site: string | null;
   seen_us: string | null;
   online: boolean;
   until_ms: string | null;
@@ -40,12 +41,18 @@ export async function wake(
   const woken = new Map<string, StoredDevice>();
   const sensorsOf = new Map<string, Map<TypeClass, Map<string, Sensor>>>();
   for (const row of rows) {
-    const device = devices[Number(row.place) - 1]!;
-    let sensors = sensorsOf.get(device.address);
-    if (sensors === undefined) {
+    const asked = devices[Number(row.place) - 1]!;
+    let sensors = sensorsOf.get(asked.address);
+    let device = woken.get(asked.address)?.state.device;
+    if (sensors === undefined || device === undefined) {
       sensors = new Map();
-      sensorsOf.set(device.address, sensors);
-      device.equipmentId = row.id;
+      sensorsOf.set(asked.address, sensors);
+      asked.equipmentId = row.id;
+      // Who wakes it with a command does not know its site, and its topics need it.
+      device =
+        asked.site === null && row.site !== null
+          ? { ...asked, site: row.site }
+          : asked;
       woken.set(device.address, {
         state: {
           device,
