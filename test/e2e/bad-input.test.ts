@@ -1,20 +1,24 @@
 /** Every kind of bad input on its whole way, MQTT or log to database, amid good messages: what is stored, what is refused, why. */
-import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
 import mqtt from "mqtt";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { TOPIC } from "../../src/domain/names.js";
-import { BAD_INPUT, type BadInput } from "../domain/bad-input.js";
-import { withRunning, type Running } from "../support/fleet.js";
+import { BAD_INPUT, num, type BadInput } from "../domain/bad-input.js";
+import { MARKER, withRunning, type Running } from "../support/fleet.js";
 import { within } from "../support/wait.js";
+import {
+  brief,
+  checkDeadLetterTopic,
+  checkLetters,
+  type Letter,
+} from "./dead-letters.js";
 import { foreignRecords, type ForeignRecord } from "./foreign-records.js";
 import { withLog } from "./log-access.js";
 import { reading } from "./mqtt-device.js";
 
 const test = suite("bad input");
 
-/** What of a payload a dead letter keeps. */
-const KEPT_BYTES = 64 * 1024;
 const PATIENCE_MS = 60_000;
 
 interface Case extends BadInput {
@@ -23,28 +27,28 @@ interface Case extends BadInput {
   readonly bytes: Buffer;
 }
 
-interface Letter {
-  readonly topic: string;
-  readonly reason: string;
-  readonly item: number;
-  readonly bytes: Buffer;
-  readonly detail: string;
-}
-
-interface StoredLetter {
-  readonly topic: string;
-  readonly reason: string;
-  readonly detail: string;
-  readonly attempts: number;
-  readonly item: number;
-  readonly payload: Buffer;
-  readonly payload_size: number;
-  readonly truncated: boolean;
-  readonly place: string;
-}
+/** A dead letter for each repetition must not hold the whole message anew: that would be 2 GB. */
+const HEAVY: BadInput = {
+  name: "one name a thousand times in a message of 2 MB",
+  payload: (nowMs) =>
+    Buffer.from(
+      JSON.stringify({
+        schema: "v1",
+        ts: nowMs,
+        meta: { note: "x".repeat(2_000_000) },
+        points: Array<object>(1000).fill({ name: "a", t: "int", v: 1 }),
+      }),
+    ),
+  outcome: {
+    stored: [num("a", 1)],
+    conflicts: Array<ReturnType<typeof num>>(999).fill(num("a", 1)),
+    timeMs: 0,
+  },
+};
+const MOST_MEMORY_MB = 1000;
 
 const casesAt = (nowMs: number): Case[] =>
-  BAD_INPUT.map((input, i) => {
+  [...BAD_INPUT, HEAVY].map((input, i) => {
     const device = `bad-${i}`;
     return {
       ...input,
@@ -57,7 +61,7 @@ const casesAt = (nowMs: number): Case[] =>
 test("each kind has its exact rows or its one dead letter, and harms no neighbour", async () => {
   await withRunning({}, async (running) => {
     await running.start("bridge");
-    await running.start("processor");
+    const processor = await running.start("processor");
     const nowMs = Date.now();
     const cases = casesAt(nowMs);
     const foreign = foreignRecords(nowMs);
@@ -78,7 +82,9 @@ test("each kind has its exact rows or its one dead letter, and harms no neighbou
           foreign.filter((one) => (one.topic ?? TOPIC.data) === topic),
         );
       await running.settled(PATIENCE_MS);
-      const onLog = await log.all(TOPIC.data);
+      const onLog = (await log.all(TOPIC.data)).filter(
+        ({ key }) => !String(key).startsWith(MARKER),
+      );
       assert.is(
         onLog.length,
         sent + foreign.filter((one) => one.topic === undefined).length,
@@ -101,9 +107,18 @@ test("each kind has its exact rows or its one dead letter, and harms no neighbou
         ),
         await log.all(TOPIC.dataDeadLetters),
       );
+      const memory = peakMemoryMb(processor.pid);
+      assert.ok(memory < MOST_MEMORY_MB, `the processor took ${memory} MB`);
     });
   });
 });
+
+/** Most that the process ever held, where the system tells it. */
+function peakMemoryMb(pid: number): number {
+  if (process.platform !== "linux") return 0;
+  const status = readFileSync(`/proc/${pid}/status`, "utf8");
+  return Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)![1]) / 1024;
+}
 
 /** The broker ends the connection or answers 0x95, whichever MQTT is spoken. */
 async function mustBeRefused(url: string, one: Case): Promise<void> {
@@ -149,9 +164,10 @@ async function publishAmidGood(
       : Buffer.from(JSON.stringify(payload));
     acknowledged.push(client.publishAsync(topic, bytes, { qos: 1 }));
   };
-  for (const [i, { device, mqttTopic, bytes, brokerRefuses }] of [
-    ...cases.entries(),
-  ]) {
+  for (const [
+    i,
+    { device, mqttTopic, bytes, brokerRefuses },
+  ] of cases.entries()) {
     const own = `devices/${device}/data`;
     publish(own, reading("good", i, nowMs - 3000));
     if (!brokerRefuses) publish(mqttTopic, bytes);
@@ -200,12 +216,6 @@ async function seenRows(
   return byDevice;
 }
 
-/** A long text as its length and hash, so that a difference can be read. */
-const brief = (text: string): string =>
-  text.length <= 200
-    ? text
-    : `${text.length} characters, ${createHash("sha256").update(text).digest("hex")}`;
-
 const ordered = (rows: readonly Seen[]): string[] =>
   rows.map((row) => JSON.stringify(row)).toSorted();
 
@@ -215,9 +225,7 @@ async function checkRows(
   nowMs: number,
 ): Promise<void> {
   const found = await seenRows(running, "bad-%", nowMs);
-  for (const [i, { name, device, outcome, brokerRefuses }] of [
-    ...cases.entries(),
-  ]) {
+  for (const [i, { name, device, outcome, brokerRefuses }] of cases.entries()) {
     const rows: Seen[] = [
       { point: "good", at: -3000, value: i },
       { point: "good", at: -2000, value: i === 0 ? 0 : -i },
@@ -273,88 +281,5 @@ function lettersOf(one: Case): Letter[] {
     detail: JSON.stringify(point.name),
   }));
 }
-
-async function checkLetters(
-  running: Running,
-  expected: readonly Letter[],
-): Promise<StoredLetter[]> {
-  const { rows } = await running.database.query<StoredLetter>(
-    `SELECT topic, reason, detail, attempts, item, payload, payload_size, truncated,
-            concat_ws('/', log_topic, log_partition, log_offset) AS place
-     FROM ingest_errors`,
-  );
-  const nameOf = ({ topic, reason, item }: Letter | StoredLetter): string =>
-    `${topic} ${reason} ${item}`;
-  assert.equal(
-    rows.map(nameOf).toSorted(),
-    expected.map(nameOf).toSorted(),
-    "topic, reason and item of every row of ingest_errors",
-  );
-  const left = [...rows];
-  for (const letter of expected) {
-    const { bytes } = letter;
-    // Several foreign records share a name: each takes the row that holds its bytes.
-    const at = left.findIndex(
-      (row) =>
-        nameOf(row) === nameOf(letter) &&
-        row.detail.includes(letter.detail) &&
-        row.payload.equals(bytes.subarray(0, KEPT_BYTES)) &&
-        row.payload_size === bytes.length &&
-        row.truncated === bytes.length > KEPT_BYTES,
-    );
-    if (at < 0)
-      assert.unreachable(
-        `no letter ${nameOf(letter)} with "${letter.detail}" and its own ${bytes.length} bytes; there is: ${JSON.stringify(
-          left
-            .filter((row) => nameOf(row) === nameOf(letter))
-            .map((row) => [row.detail, brief(row.payload.toString("latin1"))]),
-        )}`,
-      );
-    left.splice(at, 1);
-  }
-  return rows;
-}
-
-type Records = Awaited<
-  ReturnType<Parameters<Parameters<typeof withLog>[1]>[0]["all"]>
->;
-
-/** Every refused record is there once, as it came, and says why. */
-function checkDeadLetterTopic(
-  letters: readonly StoredLetter[],
-  sources: ReadonlyMap<string, Records[number]>,
-  dead: Records,
-): void {
-  const whole = letters.filter(({ reason }) => reason !== "conflict");
-  const placeOf = ({ headers }: Records[number]): string =>
-    `${headers["source-topic"]}/${headers["source-partition"]}/${headers["source-offset"]}`;
-  assert.equal(
-    dead.map(placeOf).toSorted(),
-    whole.map(({ place }) => place).toSorted(),
-    "origins of the dead letters on the log",
-  );
-  const byPlace = new Map(whole.map((letter) => [letter.place, letter]));
-  for (const record of dead) {
-    const place = placeOf(record);
-    const letter = byPlace.get(place)!;
-    const source = sources.get(place)!;
-    const { reason, error, attempts } = record.headers;
-    assert.is(reason, letter.reason, place);
-    assert.is(error, letter.detail, place);
-    assert.is(attempts, String(letter.attempts), place);
-    const failedMs = Date.parse(record.headers["failed-at"]!);
-    assert.ok(Math.abs(Date.now() - failedMs) < 120_000, place);
-    assert.is(text(record.key), text(source.key), `${place}: its key`);
-    assert.ok(
-      record.value === null
-        ? source.value === null
-        : source.value !== null && record.value.equals(source.value),
-      `${place}: its value untouched`,
-    );
-  }
-}
-
-const text = (bytes: Buffer | null): string | null =>
-  bytes === null ? null : bytes.toString("latin1");
 
 test.run();

@@ -3,126 +3,22 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { withRunning, type Running } from "../support/fleet.js";
 import { until } from "../support/wait.js";
+import {
+  answer,
+  give,
+  keptAcks,
+  onlineDevice,
+  PATIENCE_MS,
+  reached,
+  shown,
+  states,
+  type Accepted,
+  type Command,
+} from "./command-client.js";
 import { getJson, postJson } from "./http.js";
-import { connectDevice, type Ack, type MqttDevice } from "./mqtt-device.js";
+import { connectDevice, type MqttDevice } from "./mqtt-device.js";
 
 const test = suite("commands");
-
-const ULID = /^[0-9A-HJKMNP-TV-Z]{26}$/;
-const PATIENCE_MS = 20_000;
-
-interface Accepted {
-  readonly cmd_id: string;
-  readonly state: string;
-  readonly status_url: string;
-}
-
-interface Command {
-  readonly cmd_id: string;
-  readonly device_id: string;
-  readonly op: string;
-  readonly params: unknown;
-  readonly state: string;
-  readonly ok: boolean | null;
-  readonly err: string | null;
-  readonly history: { state: string; at: string; evidence: string }[];
-}
-
-/** Connected, and online as the gateway sees it. */
-async function onlineDevice(running: Running, id: string): Promise<MqttDevice> {
-  const device = await connectDevice(running.env["MQTT_URL"]!, id);
-  await device.hello();
-  await until(
-    async () => {
-      const { body } = await getJson<{ online?: boolean }>(
-        `${running.http}/devices/${id}`,
-      );
-      return body.online === true;
-    },
-    { withinMs: PATIENCE_MS, what: `${id} to be online` },
-  );
-  return device;
-}
-
-async function give(
-  running: Running,
-  device: string,
-  body: object,
-): Promise<Accepted> {
-  const answer = await postJson<Accepted>(
-    `${running.http}/devices/${device}/command`,
-    body,
-  );
-  assert.is(answer.status, 202, JSON.stringify(answer.body));
-  assert.match(answer.body.cmd_id, ULID);
-  assert.is(answer.body.state, "accepted");
-  assert.is(
-    answer.body.status_url,
-    `/devices/${device}/commands/${answer.body.cmd_id}`,
-  );
-  return answer.body;
-}
-
-const shown = async (running: Running, given: Accepted): Promise<Command> =>
-  (await getJson<Command>(running.http + given.status_url)).body;
-
-const reached = (
-  running: Running,
-  given: Accepted,
-  state: string,
-): Promise<Command> =>
-  until(
-    async () => {
-      const command = await shown(running, given);
-      return command.state === state && command;
-    },
-    { withinMs: PATIENCE_MS, what: `${given.cmd_id} to be ${state}` },
-  );
-
-/** Publishes an ack and waits until it is stored. */
-async function answer(
-  running: Running,
-  device: MqttDevice,
-  ack: Pick<Ack, "cmd_id"> & Partial<Ack>,
-): Promise<void> {
-  const before = await storedMessages(running);
-  await device.ack({
-    ok: true,
-    ts_exec: "2026-01-02T03:04:05Z",
-    err: null,
-    ...ack,
-  });
-  await until(async () => (await storedMessages(running)) > before, {
-    withinMs: PATIENCE_MS,
-    what: "the ack to be stored",
-  });
-}
-
-/** How many records of `iot-data` are stored; nothing but the test's own devices adds to them. */
-async function storedMessages({ database }: Running): Promise<number> {
-  const { rows } = await database.query<{ n: string }>(
-    "SELECT coalesce(sum(greatest(next_offset, 0)), 0) AS n FROM stream_offsets WHERE topic = 'iot-data'",
-  );
-  return Number(rows[0]!.n);
-}
-
-async function keptAcks(running: Running, cmdId: string) {
-  const { rows } = await running.database.query<{
-    ok: boolean;
-    ts: string;
-    err: string | null;
-    late: boolean;
-    known: boolean;
-    line: string;
-  }>(
-    "SELECT ok, ts_exec::text AS ts, err, late, known, a::text AS line FROM cmd_ack a WHERE cmd_id = $1",
-    [cmdId],
-  );
-  return rows;
-}
-
-const states = ({ history }: Command): string[] =>
-  history.map(({ state }) => state);
 
 test("from the request to the ack, and whatever else may happen to a command", async () => {
   // A device counts as online only while it speaks; here it speaks once.
@@ -139,7 +35,6 @@ test("from the request to the ack, and whatever else may happen to a command", a
     await offlineAndQueued(running);
     await neverAnswered(running, device);
     await listed(running, device);
-    await device.close();
   });
 });
 
@@ -187,7 +82,11 @@ async function wholeLife(
     ["accepted", "queued", "sent", "delivered", "acked"],
   );
   const times = history.map(({ at }) => Date.parse(at));
-  assert.equal(times, times.toSorted(), "its history ascends");
+  assert.equal(
+    times,
+    times.toSorted((a, b) => a - b),
+    "its history ascends",
+  );
   assert.ok(history.every(({ evidence }) => evidence.length > 0));
   assert.is(device.commands.length, 1, "the device heard it once");
   return given;
@@ -318,13 +217,12 @@ async function offlineAndQueued(running: Running): Promise<void> {
   );
   const waiting = await shown(running, given);
   assert.equal(states(waiting), ["accepted", "queued", "sent", "queued"]);
-  const device = await connectDevice(running.env["MQTT_URL"]!, "press-2");
+  const device = await connectDevice(running, "press-2");
   await device.hello();
   const heard = await device.heard(given.cmd_id);
   assert.not("queue" in heard, "reserved keys are not passed through");
   await answer(running, device, { cmd_id: given.cmd_id });
   await reached(running, given, "acked");
-  await device.close();
 }
 
 async function neverAnswered(
@@ -382,7 +280,7 @@ test("a processor killed between queued and acked: the device hears the same id 
     );
     // Another waits for a device that comes while nobody works.
     const waiting = await give(running, "press-4", { op: "go", queue: true });
-    const late = await connectDevice(running.env["MQTT_URL"]!, "press-4");
+    const late = await connectDevice(running, "press-4");
     await late.hello();
 
     await running.start("processor", { INGEST_BATCH_MS: "250" });
@@ -403,8 +301,6 @@ test("a processor killed between queued and acked: the device hears the same id 
       assert.is(ends.length, 1, "one terminal state");
       assert.is((await keptAcks(running, one.cmd_id)).length, 1);
     }
-    await device.close();
-    await late.close();
   });
 });
 

@@ -1,5 +1,6 @@
 /** One device of a test: publishes what it is told to, and keeps the commands that reach it. */
 import mqtt from "mqtt";
+import type { Running } from "../support/fleet.js";
 import { until } from "../support/wait.js";
 
 export interface DeviceCommand {
@@ -27,19 +28,19 @@ export interface MqttDevice {
   heard(cmdId: string, times?: number): Promise<DeviceCommand>;
   /** Calls back with each command, at once. */
   onCommand(listener: (command: DeviceCommand) => void): void;
-  close(): Promise<void>;
 }
 
-/** Connects and subscribes to its commands. */
+/** Connects and subscribes to its commands. It leaves when the test ends. */
 export async function connectDevice(
-  url: string,
+  running: Pick<Running, "env" | "onEnd">,
   id: string,
 ): Promise<MqttDevice> {
-  const client = await mqtt.connectAsync(url, {
+  const client = await mqtt.connectAsync(running.env["MQTT_URL"]!, {
     protocolVersion: 5,
     clientId: id,
     reconnectPeriod: 200,
   });
+  running.onEnd(() => client.endAsync(true));
   // A lost connection is part of some tests; mqtt.js comes back by itself.
   client.on("error", () => undefined);
   const commands: DeviceCommand[] = [];
@@ -68,13 +69,12 @@ export async function connectDevice(
         { withinMs: 20_000, what: `${id} to hear ${cmdId} ${times} times` },
       ),
     onCommand: (listener) => void listeners.push(listener),
-    close: () => client.endAsync(),
   };
 }
 
-/** A v1 message of one whole number. */
+/** A v1 message of one number. */
 export const reading = (name: string, value: number, atMs: number): object => ({
   schema: "v1",
   ts: new Date(atMs).toISOString(),
-  points: [{ name, t: "int", v: value }],
+  points: [{ name, t: "num", v: value }],
 });

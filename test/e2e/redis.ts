@@ -1,33 +1,24 @@
 /** Redis as a dashboard uses it. */
 import { Redis } from "ioredis";
+import type { Running } from "../support/fleet.js";
 
-type Env = Readonly<Record<string, string>>;
-
-export async function withRedis<T>(
-  env: Env,
-  work: (redis: Redis) => Promise<T>,
-): Promise<T> {
-  const redis = new Redis(env["REDIS_URL"]!);
-  try {
-    return await work(redis);
-  } finally {
-    await redis.quit();
-  }
+/** A connection that is closed when the test ends. */
+export function connectRedis(running: Pick<Running, "env" | "onEnd">): Redis {
+  const redis = new Redis(running.env["REDIS_URL"]!);
+  running.onEnd(() => redis.quit());
+  return redis;
 }
 
-export interface Listening {
-  /** What was published, in order. */
-  readonly texts: readonly string[];
-  close(): Promise<void>;
-}
-
-/** Subscribes to a channel, or to all that a pattern fits. */
-export async function listen(env: Env, pattern: string): Promise<Listening> {
-  const redis = new Redis(env["REDIS_URL"]!);
+/** Subscribes to a channel, or to all that a pattern fits; answers what is published, in order, as it comes. */
+export async function listen(
+  running: Pick<Running, "env" | "onEnd">,
+  pattern: string,
+): Promise<readonly string[]> {
+  const redis = connectRedis(running);
   const texts: string[] = [];
   redis.on("pmessage", (_pattern: string, _channel: string, text: string) =>
     texts.push(text),
   );
   await redis.psubscribe(pattern);
-  return { texts, close: async () => void (await redis.quit()) };
+  return texts;
 }

@@ -67,14 +67,13 @@ test("a message that throws is set aside alone; five crashes quarantine the devi
   await withRunning({}, async (running) => {
     const started = Date.now();
     let at = started;
-    const url = running.env["MQTT_URL"]!;
     const poison = { bad: CRASHES };
     const good = (value: number): object => reading("n", value, ++at);
     await running.start("bridge");
     let processor = await running.start("processor", {}, POISONED_PROCESSOR);
-    const one = await connectDevice(url, "crashes-once");
-    const often = await connectDevice(url, "crashes-often");
-    const near = await connectDevice(url, neighbourOf("crashes-often"));
+    const one = await connectDevice(running, "crashes-once");
+    const often = await connectDevice(running, "crashes-often");
+    const near = await connectDevice(running, neighbourOf("crashes-often"));
 
     // ---- once: the messages around it take effect, and it is kept with its reason
     await together(one, [good(1), poison, good(2), good(3)]);
@@ -162,7 +161,6 @@ test("a message that throws is set aside alone; five crashes quarantine the devi
     );
     assert.ok(Date.now() - started < QUARANTINE_MS, "it did not just pass");
     await deadLettersAreOnTheLog(running);
-    for (const device of [one, often, near]) await device.close();
   });
 });
 
