@@ -209,7 +209,12 @@ function record(event: TelemetryEvent, sinks: Sinks): void {
       return seldom(
         event.connected ? "info" : "warn",
         `mqtt ${event.role} ${event.connected}`,
-        facts(event),
+        // The line has a role already: the process's.
+        {
+          connection: event.role,
+          connected: event.connected,
+          detail: event.detail,
+        },
         event.connected
           ? "connected to the MQTT broker"
           : "no connection to the MQTT broker; trying again",
