@@ -59,8 +59,6 @@ export interface Progress {
 
 const NO_SUBSCRIBER = 0x10;
 
-type Tally = ReturnType<typeof startTally>;
-
 export function startTally() {
   const latencies = countLatencies();
   const sentByClass: Record<MessageClass, number> = {
