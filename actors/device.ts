@@ -2,13 +2,10 @@
  * The device actor: a thin shell that holds the state and hands over effects. What a message does is decided by the pure
  * reducer; what a crash does is decided here, by the table in `supervision.ts`.
  */
-import {
-  deadLetterOf,
-  effectsWith,
-  joinEffects,
-  type ApplyMessages,
-} from "../src/domain/decide.js";
+import type { ApplyMessages } from "../src/domain/decide.js";
 import type { DeviceState, Effects } from "../src/domain/device.js";
+import { effectsWith, joinEffects } from "../src/domain/effects.js";
+import { deadLetterOf } from "../src/domain/message-letter.js";
 import type { Message } from "../src/domain/message.js";
 import { reasonOf } from "../src/errors.js";
 import type { Observer } from "../src/ports.js";

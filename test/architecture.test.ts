@@ -58,7 +58,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     "src/errors",
     "src/ports",
   ],
-  "src/ports": ["src/domain", "src/errors"],
+  "src/ports": ["src/ports", "src/domain", "src/errors"],
   "src/domain": ["src/domain", "src/errors"],
   "src/config": ["src/errors"],
   "src/errors": [],

@@ -2,32 +2,17 @@
  * What a batch of messages does to a device: `applyMessages(state, messages, now) → { state, effects }`, pure. Replaying
  * messages gives the same effects again; the stores make the repetition harmless.
  */
-import type { DeadLetterReason } from "../errors.js";
-import type {
-  DeviceRef,
-  DeviceState,
-  Effects,
-  HistoryEntry,
-  LastState,
-  Outcome,
-  Row,
-  Sensor,
-  StoreChange,
-  ViewChange,
-} from "./device.js";
+import type { DeviceState, Effects, LastState, Sensor } from "./device.js";
+import { type Draft, draftOf, effectsOf } from "./effects.js";
 import { fullMessage } from "./envelope.js";
+import { deadLetterOf } from "./message-letter.js";
 import type {
-  AckMessage,
   BulkMessage,
-  CommandRequest,
   DataMessage,
   DeadLetter,
-  EventMessage,
   Message,
   Point,
-  TypeClass,
 } from "./message.js";
-import { deviceTopic } from "./names.js";
 import { toSeconds } from "./time.js";
 
 export interface DeviceRules {
@@ -120,56 +105,6 @@ export function deviceReducer(rules: DeviceRules): ApplyMessages {
       }
     }
     return { state: stateOf(state, draft), effects: effectsOf(device, draft) };
-  };
-}
-
-interface Draft {
-  sensors: ReadonlyMap<TypeClass, ReadonlyMap<string, Sensor>>;
-  readonly device: DeviceRef;
-  last: LastState | null;
-  movedLast: boolean;
-  untimed: readonly string[];
-  untimedChanged: boolean;
-  quarantinedUntilMs: number | null;
-  online: boolean | null;
-  seenUs: number;
-  hello: number;
-  noted: number;
-  data: number;
-  points: number;
-  duplicates: number;
-  readonly history: HistoryEntry[];
-  readonly publish: string[];
-  readonly rows: Row[];
-  readonly acks: AckMessage[];
-  readonly commands: CommandRequest[];
-  readonly events: EventMessage[];
-  readonly deadLetters: DeadLetter[];
-}
-
-function draftOf(state: DeviceState): Draft {
-  return {
-    sensors: state.sensors,
-    device: state.device,
-    last: state.last,
-    movedLast: false,
-    untimed: state.untimed,
-    untimedChanged: false,
-    quarantinedUntilMs: null,
-    online: null,
-    seenUs: 0,
-    hello: 0,
-    noted: 0,
-    data: 0,
-    points: 0,
-    duplicates: 0,
-    history: [],
-    publish: [],
-    rows: [],
-    acks: [],
-    commands: [],
-    events: [],
-    deadLetters: [],
   };
 }
 
@@ -269,133 +204,4 @@ function stateOf(before: DeviceState, draft: Draft): DeviceState {
     untimed: draft.untimed,
     quarantinedUntilMs: draft.quarantinedUntilMs ?? before.quarantinedUntilMs,
   };
-}
-
-function effectsOf(device: DeviceRef, draft: Draft): Effects {
-  const view: ViewChange = {
-    device,
-    history: draft.history,
-    publish: draft.publish,
-    last: draft.movedLast ? draft.last : null,
-    seenUs: draft.seenUs,
-  };
-  const store: StoreChange = {
-    device,
-    rows: draft.rows,
-    acks: draft.acks,
-    commands: draft.commands,
-    events: draft.events,
-    deadLetters: draft.deadLetters,
-    seenUs: draft.seenUs,
-    online: draft.online,
-    untimed: draft.untimedChanged ? draft.untimed : null,
-    quarantinedUntilMs: draft.quarantinedUntilMs,
-  };
-  const outcome: Outcome = {
-    data: draft.data,
-    hello: draft.hello,
-    ack: draft.acks.length,
-    event: draft.events.length,
-    noted: draft.noted + draft.commands.length,
-    points: draft.points,
-    duplicates: draft.duplicates,
-  };
-  return { view, store, outcome };
-}
-
-/** Effects of one device's messages that were applied one after the other, as if they had been one batch. */
-export function joinEffects(device: DeviceRef, parts: Effects[]): Effects {
-  const [only] = parts;
-  if (parts.length === 1 && only !== undefined) return only;
-  const views = parts.map((part) => part.view);
-  const stores = parts.map((part) => part.store);
-  const sum = (of: (outcome: Outcome) => number): number =>
-    parts.reduce((total, part) => total + of(part.outcome), 0);
-  const latest = <T>(values: (T | null)[]): T | null =>
-    values.findLast((value) => value !== null) ?? null;
-  const seenUs = stores.reduce((most, s) => Math.max(most, s.seenUs), 0);
-  return {
-    view: {
-      device,
-      history: views.flatMap((view) => view.history),
-      publish: views.flatMap((view) => view.publish),
-      last: latest(views.map((view) => view.last)),
-      seenUs,
-    },
-    store: {
-      device,
-      rows: stores.flatMap((store) => store.rows),
-      acks: stores.flatMap((store) => store.acks),
-      commands: stores.flatMap((store) => store.commands),
-      events: stores.flatMap((store) => store.events),
-      deadLetters: stores.flatMap((store) => store.deadLetters),
-      seenUs,
-      online: latest(stores.map((store) => store.online)),
-      untimed: latest(stores.map((store) => store.untimed)),
-      quarantinedUntilMs: latest(
-        stores.map((store) => store.quarantinedUntilMs),
-      ),
-    },
-    outcome: {
-      data: sum((o) => o.data),
-      hello: sum((o) => o.hello),
-      ack: sum((o) => o.ack),
-      event: sum((o) => o.event),
-      noted: sum((o) => o.noted),
-      points: sum((o) => o.points),
-      duplicates: sum((o) => o.duplicates),
-    },
-  };
-}
-
-/** Effects that hold only what is given: dead letters, a quarantine. */
-export function effectsWith(
-  device: DeviceRef,
-  only: { deadLetters?: DeadLetter[]; quarantinedUntilMs?: number },
-): Effects {
-  const draft = draftOf({
-    device,
-    sensors: new Map(),
-    last: null,
-    untimed: [],
-    quarantinedUntilMs: 0,
-  });
-  draft.deadLetters.push(...(only.deadLetters ?? []));
-  draft.quarantinedUntilMs = only.quarantinedUntilMs ?? null;
-  return effectsOf(device, draft);
-}
-
-/** A message kept with its reason, under the topic that its device used. */
-export function deadLetterOf(
-  message: Message,
-  tenantPrefix: string,
-  why: {
-    reason: DeadLetterReason;
-    detail: string;
-    item: number;
-    attempts: number;
-  },
-): DeadLetter {
-  return {
-    source: message.source,
-    reason: why.reason,
-    detail: why.detail,
-    tenant: message.tenant,
-    deviceId: message.deviceId,
-    topic: topicOf(message, tenantPrefix),
-    payload:
-      "payload" in message
-        ? Buffer.from(message.payload)
-        : (message.source.value ?? Buffer.alloc(0)),
-    item: why.item,
-    attempts: why.attempts,
-  };
-}
-
-/** The MQTT topic that the device used; the log's for what comes from no device. */
-function topicOf(message: Message, tenantPrefix: string): string {
-  const { kind, source } = message;
-  if (kind === "command" || kind === "release" || kind === "bulk")
-    return source.topic;
-  return deviceTopic(message, kind, tenantPrefix) ?? source.topic;
 }

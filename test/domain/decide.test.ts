@@ -1,12 +1,8 @@
 import * as fc from "fast-check";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import {
-  deviceReducer,
-  isLater,
-  joinEffects,
-  newDevice,
-} from "../../src/domain/decide.js";
+import { deviceReducer, isLater, newDevice } from "../../src/domain/decide.js";
+import { joinEffects } from "../../src/domain/effects.js";
 import type { DeviceState, Effects } from "../../src/domain/device.js";
 import type { DataMessage, Message, Point } from "../../src/domain/message.js";
 import { NOW_MS, reading, record } from "../support/messages.js";

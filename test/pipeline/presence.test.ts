@@ -1,6 +1,7 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { effectsWith, newDevice } from "../../src/domain/decide.js";
+import { newDevice } from "../../src/domain/decide.js";
+import { effectsWith } from "../../src/domain/effects.js";
 import type { StoreChange } from "../../src/domain/device.js";
 import { createPresence } from "../../src/pipeline/presence.js";
 import { reading } from "../support/messages.js";

@@ -1,0 +1,39 @@
+/** Dead letters of messages that were decoded: poison, quarantined ones, conflicts. */
+import type { DeadLetterReason } from "../errors.js";
+import type { DeadLetter, Message } from "./message.js";
+import { deviceTopic } from "./names.js";
+
+/** A message kept with its reason, under the topic that its device used. */
+export function deadLetterOf(
+  message: Message,
+  tenantPrefix: string,
+  why: {
+    reason: DeadLetterReason;
+    detail: string;
+    item: number;
+    attempts: number;
+  },
+): DeadLetter {
+  return {
+    source: message.source,
+    reason: why.reason,
+    detail: why.detail,
+    tenant: message.tenant,
+    deviceId: message.deviceId,
+    topic: topicOf(message, tenantPrefix),
+    payload:
+      "payload" in message
+        ? Buffer.from(message.payload)
+        : (message.source.value ?? Buffer.alloc(0)),
+    item: why.item,
+    attempts: why.attempts,
+  };
+}
+
+/** The MQTT topic that the device used; the log's for what comes from no device. */
+function topicOf(message: Message, tenantPrefix: string): string {
+  const { kind, source } = message;
+  if (kind === "command" || kind === "release" || kind === "bulk")
+    return source.topic;
+  return deviceTopic(message, kind, tenantPrefix) ?? source.topic;
+}

@@ -1,0 +1,136 @@
+/** What the program says of itself. */
+import type { TwinstreamError } from "../errors.js";
+import type { CommandState } from "./store.js";
+
+/** One fact; the adapter makes of it a log line, a metric, or both. Nothing here is emitted once per message. */
+export type TelemetryEvent =
+  | {
+      type: "messages_decoded";
+      telem: number;
+      ack: number;
+      event: number;
+      hello: number;
+    }
+  | {
+      type: "batch_stored";
+      partition: number;
+      messages: number;
+      points: number;
+      duplicates: number;
+      conflicts: number;
+      refused: number;
+      seconds: number;
+    }
+  | { type: "latency"; seconds: number; count: number }
+  | { type: "dead_letters"; counts: ReadonlyMap<string, number> }
+  | {
+      type: "view_written";
+      partition: number;
+      devices: number;
+      messages: number;
+      seconds: number;
+    }
+  | { type: "queue"; messages: number; bytes: number }
+  | { type: "lag"; topic: string; partition: number; lag: number }
+  | { type: "lag_gone"; topic: string; partition: number }
+  | { type: "actors"; alive: number }
+  | {
+      type: "actor_restarted";
+      partition: number;
+      address: string;
+      error: string;
+      poison: number;
+    }
+  | {
+      type: "actor_quarantined";
+      partition: number;
+      address: string;
+      untilMs: number;
+    }
+  | { type: "devices_online"; count: number }
+  | { type: "command"; state: CommandState; count: number }
+  | { type: "assigned"; generation: number; partitions: readonly number[] }
+  | {
+      type: "claimed";
+      partition: number;
+      epochs: readonly number[];
+      offsets: readonly number[];
+      kept: boolean;
+    }
+  | { type: "released"; partition: number; reason: string }
+  | {
+      type: "lane_waiting";
+      partition: number;
+      on: "redis" | "database" | "log" | "objects";
+      error: string;
+      attempt: number;
+      delayMs: number;
+    }
+  | {
+      type: "lane_resumed";
+      partition: number;
+      on: "redis" | "database" | "log" | "objects";
+      seconds: number;
+    }
+  | { type: "lane_refused"; partition: number; error: TwinstreamError }
+  | { type: "lane_restarted"; partition: number; error: string }
+  | { type: "rebuild_started"; partition: number; from: number; to: number }
+  | {
+      type: "rebuild_finished";
+      partition: number;
+      records: number;
+      seconds: number;
+    }
+  | {
+      type: "lost_to_retention";
+      topic: string;
+      partition: number;
+      from: number;
+      to: number;
+    }
+  | { type: "bridge_batch"; messages: number; bytes: number; seconds: number }
+  | { type: "bridge_window"; messages: number; bytes: number; held: boolean }
+  | { type: "bridge_waiting"; error: string; attempt: number; delayMs: number }
+  | {
+      type: "mqtt_connection";
+      role: string;
+      connected: boolean;
+      detail: string;
+    }
+  | {
+      type: "claims_ended";
+      state: "done" | "rejected";
+      count: number;
+      bytes: number;
+    }
+  | {
+      type: "claim_readings";
+      stored: number;
+      duplicates: number;
+      failed: number;
+      seconds: number;
+    }
+  | { type: "claims_in_work"; count: number; bytes: number }
+  | { type: "watchdog"; reason: string }
+  | {
+      /** Who did what, and what came of it: a line that is written whatever LOG_LEVEL says, and never with a secret. */
+      type: "audit";
+      /** `login`, `refresh`, `logout`, `command`, `upload`, or what an operator did. */
+      act: string;
+      user: string;
+      /** Null where it is not known: a log-in that was refused. */
+      tenant: string | null;
+      requestId: string;
+      outcome: "ok" | "refused" | "failed" | "broken_off";
+      /** HTTP status of the answer; null outside HTTP. */
+      status: number | null;
+      /** What it was done to: a device, a claim, a user. */
+      subject: string | null;
+      /** Address that it came from; null outside HTTP. */
+      from: string | null;
+    }
+  | { type: "failure"; where: string; error: string };
+
+export interface Observer {
+  emit(event: TelemetryEvent): void;
+}
