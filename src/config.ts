@@ -2,6 +2,7 @@
  * The settings: one schema with every name, default and bound. `loadConfig` answers a frozen object, or throws one error
  * that lists every bad setting by name, with what it may be and what it was.
  */
+import { isIP } from "node:net";
 import { hostname } from "node:os";
 import { type Static, Type } from "typebox";
 import { Value } from "typebox/value";
@@ -125,6 +126,10 @@ export const Settings = Type.Object({
     "filesystem",
     "where uploads are kept",
   ),
+  STORAGE_PATH: text(
+    ".twinstream/objects",
+    "folder of the uploads with STORAGE_TYPE=filesystem, shared by gateways and workers",
+  ),
   MINIO_ENDPOINT: text(
     "http://127.0.0.1:9000",
     "MinIO or another S3-compatible store",
@@ -137,6 +142,31 @@ export const Settings = Type.Object({
     description: "whether an upload is deleted once stored",
   }),
   FILE_RETENTION_DAYS: whole(7, 1, 3650, "days an upload is kept otherwise"),
+  BULK_MAX_BYTES: whole(
+    1_073_741_824,
+    1_048_576,
+    1_099_511_627_776,
+    "bytes of an upload at most, uncompressed",
+  ),
+  BULK_MAX_RATIO: whole(
+    200,
+    10,
+    1032,
+    "times a gzipped upload may grow when inflated; more is taken for a bomb",
+  ),
+  BULK_MAX_CONCURRENT: whole(
+    8,
+    1,
+    1000,
+    "uploads a gateway receives at a time; more are asked to come back later",
+  ),
+  BULK_MAX_EQUIPMENT_BYTES: whole(
+    8_388_608,
+    1024,
+    268_435_456,
+    "bytes of one equipment of an upload at most; a larger one is an error for it alone",
+  ),
+  WORKER_GROUP: text("twinstream-worker", "consumer group of the workers"),
   BULK_INSERT_BATCH_SIZE: whole(
     1000,
     1,
@@ -217,8 +247,34 @@ export const Settings = Type.Object({
   ),
   AUTH: oneOf(
     ["on", "off"],
-    "off",
-    "`off` leaves the gateway open, for a laptop",
+    "on",
+    "`off` leaves the gateway open to everybody, for a laptop",
+  ),
+  RATE_LIMIT_IP: whole(
+    6000,
+    0,
+    1_000_000_000,
+    "requests a minute from one address, over all gateways; 0 is no limit",
+  ),
+  RATE_LIMIT_USER: whole(
+    3000,
+    0,
+    1_000_000_000,
+    "requests a minute by one user, over all gateways; 0 is no limit",
+  ),
+  RATE_LIMIT_LOGIN: whole(
+    30,
+    0,
+    1_000_000_000,
+    "log-ins and refreshes a minute from one address, over all gateways; 0 is no limit",
+  ),
+  CORS_ORIGINS: optional(
+    "origins whose pages may call the gateway from a browser, by commas, such as `https://dash.example.com`",
+  ),
+  DOCS: oneOf(
+    ["on", "off"],
+    "on",
+    "whether the gateway shows its OpenAPI document at /docs",
   ),
   HTTP_HOST: text("127.0.0.1", "address the gateway listens on"),
   HTTP_PORT: whole(8000, 0, 65_535, "port of the gateway"),
@@ -260,6 +316,8 @@ const LAPTOP_ONLY: Readonly<
   MINIO_SECRET_KEY: "minioadmin",
   AUTH: "off",
 };
+/** Characters of a secret that signs with SHA-256: as many as its 32 bytes (RFC 7518, 3.2). */
+const LEAST_SECRET = 32;
 /** Names whose values are never printed. */
 const SECRET = /SECRET|PASSWORD|ACCESS_KEY|_URL$/;
 
@@ -299,6 +357,16 @@ export function loadConfig(
       problems.push(
         "TLS_CERT and TLS_KEY go together; only one of them was given",
       );
+    for (const address of listOf(settings.TRUST_PROXY))
+      if (!isAddress(address))
+        problems.push(
+          `TRUST_PROXY must be addresses such as 10.0.0.7 or 10.0.0.0/8, or loopback, linklocal, uniquelocal, by commas; it has ${JSON.stringify(address)}`,
+        );
+    for (const origin of listOf(settings.CORS_ORIGINS))
+      if (!URL.canParse(origin) || new URL(origin).origin !== origin)
+        problems.push(
+          `CORS_ORIGINS must be origins such as https://dash.example.com, by commas; it has ${JSON.stringify(origin)}`,
+        );
     if (settings.NODE_ENV === "production")
       problems.push(...laptopDefaults(settings));
     if (problems.length === 0)
@@ -312,14 +380,42 @@ export function loadConfig(
 
 function laptopDefaults(settings: Static<typeof Settings>): string[] {
   const used: string[] = [];
+  if (settings.JWT_SECRET.length < LEAST_SECRET)
+    used.push(
+      `JWT_SECRET has fewer than ${LEAST_SECRET} characters, which NODE_ENV=production refuses; try: openssl rand -base64 32`,
+    );
   for (const [name, value] of Object.entries(LAPTOP_ONLY)) {
     if (name.startsWith("MINIO") && settings.STORAGE_TYPE !== "minio") continue;
     if (settings[name as keyof typeof settings] === value)
       used.push(
-        `${name} has its laptop default, which NODE_ENV=production refuses; set it`,
+        name === "AUTH"
+          ? "AUTH=off leaves the gateway open, which NODE_ENV=production refuses"
+          : `${name} has its laptop default, which NODE_ENV=production refuses; set it`,
       );
   }
   return used;
+}
+
+/** The parts of a setting that holds several by commas. */
+export const listOf = (text: string | undefined): string[] =>
+  (text ?? "")
+    .split(",")
+    .map((part) => part.trim())
+    .filter((part) => part !== "");
+
+/** As the gateway's server takes it: an address, a network, or a name of some networks. */
+function isAddress(text: string): boolean {
+  if (/^(loopback|linklocal|uniquelocal)$/.test(text)) return true;
+  const [address = "", bits, more] = text.split("/");
+  const version = isIP(address);
+  if (version === 0 || more !== undefined) return false;
+  // A network of all addresses would believe anybody.
+  return (
+    bits === undefined ||
+    (/^\d{1,3}$/.test(bits) &&
+      Number(bits) > 0 &&
+      Number(bits) <= (version === 4 ? 32 : 128))
+  );
 }
 
 function shown(name: string, value: string | undefined): string {

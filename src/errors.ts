@@ -60,6 +60,12 @@ export const ERRORS = {
     canRetry: false,
     status: 503,
   },
+  OBJECTS_UNREACHABLE: {
+    message:
+      "the object store (STORAGE_TYPE, MINIO_ENDPOINT) does not answer or is full",
+    canRetry: true,
+    status: 503,
+  },
   BROKER_UNREACHABLE: {
     message: "the MQTT broker (MQTT_URL) does not answer",
     canRetry: true,
@@ -95,6 +101,29 @@ export const ERRORS = {
     canRetry: false,
     status: 400,
   },
+  UNAUTHENTICATED: {
+    message:
+      "the request needs a valid access token, sent as Authorization: Bearer; POST /api/v1/auth/login gives one",
+    canRetry: false,
+    status: 401,
+  },
+  LOGIN_REFUSED: {
+    message:
+      "the user name or password is wrong, or the user is disabled or locked out for a while after repeated failures",
+    canRetry: false,
+    status: 401,
+  },
+  FORBIDDEN: {
+    message: "the user's role does not allow this",
+    canRetry: false,
+    status: 403,
+  },
+  RATE_LIMITED: {
+    message:
+      "too many requests; the Retry-After header says when to come again",
+    canRetry: true,
+    status: 429,
+  },
   DEVICE_OFFLINE: {
     message:
       'the device is offline; send the command again when it is online, or with "queue": true to have it wait',
@@ -110,6 +139,12 @@ export const ERRORS = {
     message: "no command of this id was given to this device",
     canRetry: false,
     status: 404,
+  },
+  FIGURES_TOO_LARGE: {
+    message:
+      "the figures over these readings are larger than a double holds; ask for the readings themselves with resolution=raw",
+    canRetry: false,
+    status: 422,
   },
   METHOD_NOT_ALLOWED: {
     message:
@@ -131,6 +166,29 @@ export const ERRORS = {
     message: "the request is larger than this route takes",
     canRetry: false,
     status: 413,
+  },
+  BODY_TOO_SLOW: {
+    message: "the body arrived too slowly; send it again over a better line",
+    canRetry: true,
+    status: 408,
+  },
+  UPLOAD_UNDER_WAY: {
+    message:
+      "an upload with this Idempotency-Key is still arriving; ask again later",
+    canRetry: true,
+    status: 409,
+  },
+  IDEMPOTENCY_KEY_TAKEN: {
+    message:
+      "this Idempotency-Key belongs to another upload; use a key of its own for each",
+    canRetry: false,
+    status: 422,
+  },
+  TOO_MANY_UPLOADS: {
+    message:
+      "as many uploads are arriving as the gateway takes at a time (BULK_MAX_CONCURRENT); try again later",
+    canRetry: true,
+    status: 503,
   },
   INTERNAL: {
     message:
