@@ -9,6 +9,7 @@ import {
   stopLeftContainers,
 } from "./compose/docker.mjs";
 import { kafka } from "./native/kafka.mjs";
+import { minio } from "./native/minio.mjs";
 import { mqtt } from "./native/mosquitto.mjs";
 import { installPackages } from "./native/packages.mjs";
 import { accountFor, dataRoot, shortHash } from "./native/place.mjs";
@@ -21,13 +22,14 @@ import { choosePorts } from "./stack/ports.mjs";
 import { endLeftover } from "./stack/processes.mjs";
 
 /** A new service: its file in native/, a line here, one in compose/docker.mjs. */
-const DEFINITIONS = [kafka, redis, postgres, mqtt];
+const DEFINITIONS = [kafka, redis, postgres, mqtt, minio];
 
 /**
  * One running service.
  * @typedef {object} Service
  * @property {string} name
  * @property {string} url the value of its setting
+ * @property {Record<string, string>} more settings that go with it
  * @property {"given" | "docker" | "native"} how it was found
  * @property {number | null} pid of a running native server
  * @property {number[]} ports on 127.0.0.1 that are its own
@@ -60,8 +62,9 @@ const DEFINITIONS = [kafka, redis, postgres, mqtt];
  * @param {object} options
  * @param {string} options.dir the stack's folder (data, ports, logs); the same
  *   folder continues with the same data, and has one stack at a time
- * @param {string[]} [options.services] all unless named: kafka, redis,
- *   postgres, mqtt
+ * @param {string[]} [options.services] kafka, redis, postgres, mqtt unless
+ *   named, and minio where STORAGE_TYPE=minio is set, or not set and Docker
+ *   answers
  * @param {Record<string, string | undefined>} [options.env] where given URLs
  *   are looked up; process.env unless told
  * @param {(line: string) => void} [options.say] hears each step
@@ -72,18 +75,14 @@ const DEFINITIONS = [kafka, redis, postgres, mqtt];
  */
 export async function startStack({
   dir,
-  services: wanted = DEFINITIONS.map(({ name }) => name),
+  services: wanted,
   env = process.env,
   say = () => {},
   fresh = false,
   cacheDir,
   signal,
 }) {
-  const definitions = wanted.map((name) => {
-    const definition = DEFINITIONS.find((one) => one.name === name);
-    if (!definition) throw new Error(`no service is called ${name}`);
-    return definition;
-  });
+  let definitions = chosen(wanted, env, false);
   mkdirSync(join(dir, "logs"), { recursive: true });
   const home = realpathSync(dir);
   const giveUp = new AbortController();
@@ -108,14 +107,15 @@ export async function startStack({
   }
 
   try {
+    const docker =
+      definitions.some(({ setting }) => !env[setting]) &&
+      env.TWINSTREAM_SERVICES !== "native" &&
+      (await dockerAnswers(say));
+    definitions = chosen(wanted, env, docker);
     const given = definitions.filter(({ setting }) => env[setting]);
     const ours = definitions.filter(({ setting }) => !env[setting]);
     for (const one of given)
       services.push(givenService(one, env[one.setting] ?? "", say));
-    const docker =
-      ours.length > 0 &&
-      env.TWINSTREAM_SERVICES !== "native" &&
-      (await dockerAnswers(say));
     if (!docker) await installMissing(ours, cacheDir, say, giveUp.signal);
     const accounts = docker ? [] : ours.map((one) => accountFor(one.accounts));
     const root = dataRoot(home, accounts, say);
@@ -173,15 +173,34 @@ export async function startStack({
   }
 
   return {
-    env: Object.fromEntries(
-      definitions.map(({ name, setting }) => [
-        setting,
-        services.find((service) => service.name === name)?.url ?? "",
-      ]),
+    env: Object.assign(
+      {},
+      ...definitions.map(({ name, setting }) => {
+        const service = services.find((one) => one.name === name);
+        return { [setting]: service?.url ?? "", ...service?.more };
+      }),
     ),
     services: Object.fromEntries(services.map((one) => [one.name, one])),
     stop,
   };
+}
+
+/**
+ * The services to bring up: those named, else all but an optional one that the
+ * environment does not ask for; where it says nothing, Docker has it too.
+ * @param {string[] | undefined} wanted
+ * @param {Record<string, string | undefined>} env @param {boolean} docker
+ */
+function chosen(wanted, env, docker) {
+  for (const name of wanted ?? [])
+    if (!DEFINITIONS.some((one) => one.name === name))
+      throw new Error(`no service is called ${name}`);
+  return DEFINITIONS.filter(({ name, setting, optional }) => {
+    if (wanted) return wanted.includes(name);
+    if (!optional) return true;
+    const value = env[optional.setting];
+    return value ? value === optional.value : docker && !env[setting];
+  });
 }
 
 /**

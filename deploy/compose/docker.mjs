@@ -8,7 +8,8 @@ const FILE = fileURLToPath(new URL("compose.yaml", import.meta.url));
 /**
  * Our names for the services, beside the compose file's.
  * @type {Record<string, { container: string, beside: string[],
- *   volume: string, url: (ports: Record<string, number>) => string }>}
+ *   volume: string, url: (ports: Record<string, number>) => string,
+ *   more?: () => Record<string, string> }>}
  */
 const CONTAINERS = {
   kafka: {
@@ -35,6 +36,18 @@ const CONTAINERS = {
     beside: [],
     volume: "mosquitto",
     url: (ports) => `mqtt://127.0.0.1:${ports.mqtt}`,
+  },
+  minio: {
+    container: "minio",
+    beside: [],
+    volume: "minio",
+    url: (ports) => `http://127.0.0.1:${ports.minio}`,
+    // As compose.yaml has them.
+    more: () => ({
+      STORAGE_TYPE: "minio",
+      MINIO_ACCESS_KEY: process.env.MINIO_ACCESS_KEY || "minioadmin",
+      MINIO_SECRET_KEY: process.env.MINIO_SECRET_KEY || "minioadmin",
+    }),
   },
 };
 
@@ -70,7 +83,10 @@ export async function dockerAnswers(say) {
 
 /** The ports that the services need on this machine. @param {string[]} names */
 export function dockerPortNames(names) {
-  return names.flatMap((name) => (name === "kafka" ? [name, "console"] : name));
+  return names.flatMap((name) => {
+    if (name === "kafka") return [name, "console"];
+    return name === "minio" ? [name, "minio_console"] : name;
+  });
 }
 
 /**
@@ -106,15 +122,19 @@ export function dockerServices(names, project, ports, say, signal) {
   let first = null;
 
   return names.map((name) => {
-    const { container, beside, volume, url } = containerOf(name);
+    const { container, beside, volume, url, more } = containerOf(name);
     let started = false;
     return {
       name,
       url: url(ports),
+      more: more?.() ?? {},
       how: /** @type {const} */ ("docker"),
       pid: null,
       ...(name === "kafka" && {
         page: `http://127.0.0.1:${ports.console} (Redpanda Console)`,
+      }),
+      ...(name === "minio" && {
+        page: `http://127.0.0.1:${ports.minio_console} (MinIO Console)`,
       }),
       ports: [ports[name] ?? 0],
       async start() {

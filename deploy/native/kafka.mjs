@@ -10,14 +10,13 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { homedir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { withLock } from "../stack/lock.mjs";
 import { kafkaAnswers } from "../stack/probe.mjs";
 import { run } from "../stack/processes.mjs";
 import { lastLines, since } from "../stack/say.mjs";
-import { canReach, giveFile, shortHash } from "./place.mjs";
+import { cacheHome, giveFile, shortHash } from "./place.mjs";
 import { findJava, findProgram } from "./programs.mjs";
 
 const POM = fileURLToPath(new URL("pom.xml", import.meta.url));
@@ -118,14 +117,7 @@ async function format(/** @type {import("./service.mjs").Context} */ context) {
  */
 function jarsFolder(cacheDir, account) {
   const name = `kafka-${VERSION}-${shortHash(pom)}`;
-  const own = join(
-    process.env.XDG_CACHE_HOME || join(homedir(), ".cache"),
-    "twinstream",
-  );
-  if (cacheDir) return join(cacheDir, name);
-  // The home of root is closed to the account Kafka runs as.
-  const closed = process.getuid?.() === 0 && !canReach(account, homedir());
-  return join(closed ? "/var/cache/twinstream" : own, name);
+  return join(cacheHome(cacheDir, account), name);
 }
 
 /** Brings Kafka's jars from Maven Central, once for all stacks. */

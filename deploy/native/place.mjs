@@ -14,6 +14,7 @@ import {
   statSync,
   symlinkSync,
 } from "node:fs";
+import { homedir } from "node:os";
 import { basename, dirname, join } from "node:path";
 
 /**
@@ -49,6 +50,20 @@ export function canReach(account, path) {
     cwd: "/",
   });
   return test.status === 0;
+}
+
+/**
+ * Where what is brought once for all stacks is kept.
+ * @param {string | undefined} cacheDir chosen by the caller
+ * @param {Account} account that must reach it
+ */
+export function cacheHome(cacheDir, account) {
+  if (cacheDir) return cacheDir;
+  // The home of root is closed to the accounts that services run as.
+  if (process.getuid?.() === 0 && !canReach(account, homedir()))
+    return "/var/cache/twinstream";
+  const caches = process.env.XDG_CACHE_HOME || join(homedir(), ".cache");
+  return join(caches, "twinstream");
 }
 
 /** @param {string} path */

@@ -30,18 +30,24 @@ import { makeFolder } from "./place.mjs";
  * One backing service, run natively.
  * @typedef {object} Definition
  * @property {string} name
- * @property {"KAFKA_BROKERS" | "REDIS_URL" | "DATABASE_URL" | "MQTT_URL"} setting
- *   that holds its address
+ * @property {"KAFKA_BROKERS" | "REDIS_URL" | "DATABASE_URL" | "MQTT_URL" |
+ *   "MINIO_ENDPOINT"} setting that holds its address
+ * @property {{ setting: string, value: string }} [optional] the setting, and
+ *   its value, with which it is among a stack's services unasked
  * @property {string[]} portNames the first is the service's own
  * @property {string[]} accounts to run as when root starts it
  * @property {NodeJS.Signals} stopSignal that ends it cleanly
  * @property {(context: Pick<Context, "account" | "cacheDir">) =>
  *   Promise<string[]>} missing Debian packages it lacks
+ * @property {(context: Pick<Context, "account" | "cacheDir">) =>
+ *   string | null} [whyNot] why it cannot run on this machine, packages or not
  * @property {(context: Context) => Promise<string>} prepare makes its folder
  *   ready; answers what will run, in words
  * @property {(context: Context) => Promise<{ file: string, args: string[],
  *   env?: Record<string, string> }>} command
- * @property {(context: Context) => string} url
+ * @property {(context: Pick<Context, "root" | "ports">) => string} url
+ * @property {(context: Pick<Context, "root">) => Record<string, string>} [more]
+ *   settings that go with the address
  * @property {(context: Context) => Promise<boolean>} answers
  */
 
@@ -119,6 +125,9 @@ export function nativeService(definition, context, logFile) {
     logFile,
     get url() {
       return definition.url(context);
+    },
+    get more() {
+      return definition.more?.(context) ?? {};
     },
     /** Of the running server, else null. */
     get pid() {

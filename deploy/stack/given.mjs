@@ -6,7 +6,11 @@ const DEFAULT_PORTS = {
   REDIS_URL: 6379,
   DATABASE_URL: 5432,
   MQTT_URL: 1883,
+  MINIO_ENDPOINT: 9000,
 };
+
+/** @type {Record<string, number>} */
+const SECURE_PORTS = { "mqtts:": 8883, "wss:": 8883, "https:": 443 };
 
 /**
  * Where a setting's value points: one or more host and port.
@@ -16,7 +20,7 @@ function addressesIn(setting, value) {
   return value.split(",").map((item) => {
     const text = item.trim();
     const url = new URL(text.includes("://") ? text : `tcp://${text}`);
-    const secure = ["mqtts:", "wss:"].includes(url.protocol) ? 8883 : undefined;
+    const secure = SECURE_PORTS[url.protocol];
     const port = Number(url.port) || secure || DEFAULT_PORTS[setting];
     return { host: url.hostname.replace(/^\[|\]$/g, "") || "localhost", port };
   });
@@ -36,6 +40,7 @@ export function givenService({ name, setting }, value, say) {
   return {
     name,
     url: value,
+    more: {},
     how: /** @type {const} */ ("given"),
     pid: null,
     ports: [],
