@@ -3,13 +3,14 @@ import { reasonOf, TwinstreamError, type ErrorCode } from "../errors.js";
 import type { Clock, Observer } from "../ports.js";
 import { type Backoff, PATIENT, retryDelays, waitOr } from "./retry.js";
 
-export type Awaited = "redis" | "database" | "log";
+export type Awaited = "redis" | "database" | "log" | "objects";
 
 const AWAITED: Partial<Record<ErrorCode, Awaited>> = {
   VIEW_UNREACHABLE: "redis",
   STORE_UNREACHABLE: "database",
   STORE_NOT_MIGRATED: "database",
   LOG_UNREACHABLE: "log",
+  OBJECTS_UNREACHABLE: "objects",
 };
 
 export type Patiently = <T>(work: () => Promise<T>) => Promise<T>;

@@ -1,0 +1,293 @@
+/**
+ * How fast a worker stores uploads: one large file against a bare binary COPY of as many rows in the same run, and many
+ * small claims (filesystem store). Prints readings/s, the ratio, the worker's memory, and claims/s; fails below the floors.
+ *
+ *   npm run bench:worker -- --megabytes 300 --claims 5000
+ */
+import { createHash, randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { cpus, tmpdir } from "node:os";
+import { join } from "node:path";
+import { Readable, Transform } from "node:stream";
+import { parseArgs } from "node:util";
+import { createGzip } from "node:zlib";
+import pg from "pg";
+import { from as copyFrom } from "pg-copy-streams";
+import { ulid } from "ulid";
+import { connectLog } from "../../src/adapters/kafka/connect.js";
+import { createLogWriter } from "../../src/adapters/kafka/writer.js";
+import { createFilesystemStore } from "../../src/adapters/objects/filesystem.js";
+import {
+  createRowEncoder,
+  ROW_COLUMNS,
+} from "../../src/adapters/timescale/binary-copy.js";
+import { createUploadDesk } from "../../src/adapters/timescale/uploads-desk.js";
+import { claimCheckRecord, objectKey } from "../../src/domain/claim-check.js";
+import type { Row } from "../../src/domain/device.js";
+import { TOPIC } from "../../src/domain/names.js";
+import { type RoleProcess, runCommand, startRole } from "../support/roles.js";
+import { withOwnStack } from "../support/services.js";
+import { until } from "../support/wait.js";
+
+const { values } = parseArgs({
+  options: {
+    megabytes: { type: "string", default: "300" },
+    claims: { type: "string", default: "5000" },
+    json: { type: "boolean", default: false },
+    profile: { type: "boolean", default: false },
+  },
+});
+const bytesWanted = Number(values.megabytes) * 1e6;
+const claims = Number(values.claims);
+const say = (line: string): void => {
+  if (!values.json) console.log(line);
+};
+
+/** What is asked for, and what a run may not fall below on a machine that does other things beside it. */
+const GOAL = { ratio: 0.6, rssMib: 256, claimsPerSecond: 1000 };
+const FLOOR = { ratio: 0.25, rssMib: 400, claimsPerSecond: 400 };
+
+const DEVICES = 50;
+const SENSORS = 4;
+/** Readings of one equipment of the file: 25 minutes of each sensor. */
+const READINGS = 100;
+const BARE_ROWS = 10_000;
+
+const round = (n: number): number => Math.round(n * 100) / 100;
+const valueOf = (n: number): number => round(20 + (n % 977) / 10);
+
+/** Equipments of one device after another, in time order, until the file is large enough. */
+function* fileOf(startMs: number): Generator<string> {
+  let written = 0;
+  for (let n = 0; written < bytesWanted; n++) {
+    const device = n % DEVICES;
+    const fromMs = startMs + Math.floor(n / DEVICES) * 25 * 60_000;
+    const sensor = Array.from({ length: READINGS }, (_, i) => ({
+      sensor_uuid: `660e8400-e29b-41d4-a716-44665544000${i % SENSORS}`,
+      sensor_tipo: "temperatura",
+      valor: valueOf(n * READINGS + i),
+      timestamp: new Date(
+        fromMs + Math.floor(i / SENSORS) * 60_000,
+      ).toISOString(),
+    }));
+    const equipment = {
+      equip_uuid: `bench-${device}`,
+      equip_nome: `Bench ${device}`,
+      sensor,
+    };
+    const text = (n === 0 ? "[" : ",") + JSON.stringify(equipment);
+    written += text.length;
+    readings += READINGS;
+    yield text;
+  }
+  yield "]";
+}
+let readings = 0;
+
+interface Tools {
+  readonly objects: ReturnType<typeof createFilesystemStore>;
+  readonly desk: ReturnType<typeof createUploadDesk>;
+  readonly log: ReturnType<typeof createLogWriter>;
+}
+
+/** Stores an upload and answers its claim check, which is still to be put on the log. */
+async function store({ objects, desk }: Tools, text: Iterable<string>) {
+  const claimId = ulid();
+  const receivedMs = Date.now();
+  const base = {
+    claimId,
+    tenant: "default",
+    userId: "bench",
+    requestId: "bench",
+    key: objectKey(receivedMs, randomUUID()),
+    storageType: "filesystem",
+  } as const;
+  await desk.begin({ ...base, idempotencyKey: null, receivedMs });
+  const hash = createHash("sha256");
+  let originalSize = 0;
+  const counted = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      originalSize += chunk.length;
+      done(null, chunk);
+    },
+  });
+  const hashed = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      hash.update(chunk);
+      done(null, chunk);
+    },
+  });
+  const body = Readable.from(text, { objectMode: false })
+    .pipe(counted)
+    .pipe(createGzip({ level: 1 }))
+    .pipe(hashed);
+  const { bytes } = await objects.put(base.key, body, {});
+  const sizes = { fileSize: bytes, originalSize, sha256: hash.digest("hex") };
+  await desk.stored("default", claimId, sizes);
+  return { originalSize, record: claimCheckRecord({ ...base, ...sizes }) };
+}
+
+/** As many rows of as many sensors into the same table, from one connection, a COPY and a transaction each 10,000. */
+async function bareCopy(url: string, startMs: number): Promise<number> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  const encoder = createRowEncoder();
+  const beganMs = Date.now();
+  let left = readings;
+  for (let n = 0; left > 0; n += BARE_ROWS) {
+    const rows = Array.from({ length: Math.min(left, BARE_ROWS) }, (_, i) => {
+      const round = Math.floor((n + i) / (DEVICES * SENSORS));
+      return {
+        sensor: { id: 1_000_000 + ((n + i) % (DEVICES * SENSORS)) },
+        timeUs: (startMs + round * 60_000) * 1000,
+        value: valueOf(n + i),
+        text: null,
+      } as Row;
+    }).toSorted((a, b) => a.sensor.id - b.sensor.id || a.timeUs - b.timeUs);
+    left -= rows.length;
+    await new Promise<void>((resolve, reject) => {
+      const stream = client.query(
+        copyFrom(
+          `COPY store.telemetry_data ${ROW_COLUMNS} FROM STDIN (FORMAT binary)`,
+        ),
+      );
+      stream.on("error", reject).on("finish", resolve);
+      stream.end(encoder.encode(rows));
+    });
+  }
+  const seconds = (Date.now() - beganMs) / 1000;
+  await client.end();
+  return seconds;
+}
+
+const peakMib = (worker: RoleProcess): number =>
+  Number(
+    /VmHWM:\s+(\d+)/.exec(
+      readFileSync(`/proc/${worker.pid}/status`, "utf8"),
+    )![1],
+  ) / 1024;
+
+const metric = (worker: RoleProcess): Promise<number> =>
+  worker.metric("claims_total", 'state="done"');
+
+/** Seconds until the worker has ended these claims. */
+async function timed(
+  worker: RoleProcess,
+  tools: Tools,
+  records: readonly { key: string; value: Buffer }[],
+): Promise<number> {
+  const before = await metric(worker);
+  const beganMs = Date.now();
+  await tools.log.append(TOPIC.uploads, records);
+  await until(async () => (await metric(worker)) >= before + records.length, {
+    withinMs: 600_000,
+    what: "the claims to be done",
+  });
+  return (Date.now() - beganMs) / 1000;
+}
+
+function* smallFile(n: number, startMs: number): Generator<string> {
+  yield JSON.stringify([
+    {
+      equip_uuid: `small-${n % 500}`,
+      equip_nome: "Small",
+      sensor: Array.from({ length: 7 }, (_, i) => ({
+        sensor_uuid: `sensor-${i}`,
+        sensor_tipo: "temperatura",
+        valor: valueOf(n + i),
+        timestamp: new Date(
+          startMs + Math.floor(n / 500) * 60_000,
+        ).toISOString(),
+      })),
+    },
+  ]);
+}
+
+await withOwnStack(["kafka", "postgres"], async (stack) => {
+  const folder = await mkdtemp(join(tmpdir(), "twinstream-bench-"));
+  const env: Record<string, string> = {
+    ...stack.env,
+    STORAGE_TYPE: "filesystem",
+    STORAGE_PATH: folder,
+    LOG_LEVEL: "warn",
+  };
+  const migrated = await runCommand(["migrate"], env);
+  if (migrated.code !== 0) throw new Error(migrated.output);
+  const url = env["DATABASE_URL"]!;
+  const connection = connectLog({
+    brokers: [env["KAFKA_BROKERS"]!],
+    clientId: "bench",
+    log: () => undefined,
+  });
+  const tools: Tools = {
+    objects: createFilesystemStore({ folder }),
+    desk: createUploadDesk({ url, name: "bench", poolMin: 0, poolMax: 4 }),
+    log: createLogWriter(connection),
+  };
+  await tools.objects.prepare(1);
+  try {
+    const startMs = Date.now() - 25 * 86_400_000;
+    const large = await store(tools, fileOf(startMs));
+    say(
+      `a file of ${Math.round(large.originalSize / 1e6)} MB, ${readings.toLocaleString("en")} readings`,
+    );
+    const worker = await startRole("worker", env, {
+      node: values.profile ? ["--cpu-prof"] : [],
+    });
+    await worker.ready();
+    say(`idle ${Math.round(peakMib(worker))} MiB`);
+    const seconds = await timed(worker, tools, [large.record]);
+    const rssMib = peakMib(worker);
+
+    const bare = await bareCopy(url, startMs);
+    const ratio = bare / seconds;
+
+    say(`storing ${claims} small uploads …`);
+    const records: { key: string; value: Buffer }[] = [];
+    for (let n = 0; n < claims; n += 50)
+      records.push(
+        ...(await Promise.all(
+          Array.from(
+            { length: Math.min(50, claims - n) },
+            async (_, i) =>
+              (await store(tools, smallFile(n + i, startMs))).record,
+          ),
+        )),
+      );
+    const small = await timed(worker, tools, records);
+    const result = {
+      machine: `${cpus().length} × ${cpus()[0]?.model ?? "?"}, Node ${process.version}`,
+      megabytes: Math.round(large.originalSize / 1e6),
+      readings,
+      seconds: round(seconds),
+      readings_per_second: Math.round(readings / seconds),
+      bare_copy_rows_per_second: Math.round(readings / bare),
+      ratio: round(ratio),
+      worker_peak_mib: Math.round(rssMib),
+      small_claims_per_second: Math.round(claims / small),
+      worker_peak_mib_after_small: Math.round(peakMib(worker)),
+    };
+    await worker.stop();
+    if (values.json) console.log(JSON.stringify(result));
+    else
+      say(
+        `worker ${result.readings_per_second.toLocaleString("en")} readings/s = ${result.ratio} of a bare binary COPY (${result.bare_copy_rows_per_second.toLocaleString("en")} rows/s; goal ${GOAL.ratio}), ` +
+          `${result.worker_peak_mib} MiB at most (goal ${GOAL.rssMib}); ` +
+          `${result.small_claims_per_second} small claims/s (goal ${GOAL.claimsPerSecond}); ${result.machine}`,
+      );
+    if (worker.output()) say(worker.output());
+    if (
+      ratio < FLOOR.ratio ||
+      rssMib > FLOOR.rssMib ||
+      result.small_claims_per_second < FLOOR.claimsPerSecond
+    ) {
+      console.error(`below the floor: ${JSON.stringify(FLOOR)}`);
+      process.exitCode = 1;
+    }
+  } finally {
+    await tools.log.close();
+    await tools.desk.close();
+    await rm(folder, { recursive: true, force: true });
+  }
+});
