@@ -30,7 +30,7 @@ const INSERT = `
            jsonb_build_object('state', 'accepted', 'at', r.created_text, 'evidence', 'log'),
            jsonb_build_object('state', 'queued', 'at', $2::text, 'evidence', 'row'))
   FROM unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::json[], $8::json[], $9::text[], $10::boolean[],
-              $11::timestamptz[], $12::timestamptz[], $11::text[])
+              $11::timestamptz[], $12::timestamptz[], $13::text[])
     AS r (cmd_id, tenant_id, device_id, op, params, extra, requested_by, queue, created_at, expires_at, created_text)
   ORDER BY r.cmd_id
   ON CONFLICT (cmd_id) DO NOTHING
@@ -96,6 +96,7 @@ async function insertRequests(
     requests.map(({ request }) => request.queue),
     requests.map(({ request }) => toIso(request.createdUs)),
     requests.map(({ request }) => toIso(request.expiresUs)),
+    requests.map(({ request }) => toIso(request.createdUs)),
   ]);
   const inserted = new Set(rows.map((row) => row.cmd_id));
   // A request that stands twice in one flush is inserted, and sent, once.

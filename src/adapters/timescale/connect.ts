@@ -14,7 +14,8 @@ export interface DatabaseOptions {
   /** Who we are, in pg_stat_activity: `twinstream <name>`. */
   readonly name: string;
   /** The role that statements run as; null leaves the one that logged in. */
-  readonly role: "twinstream_writer" | "twinstream_reader" | null;
+  readonly role:
+    "twinstream_writer" | "twinstream_reader" | "twinstream_gateway" | null;
   readonly poolMin: number;
   readonly poolMax: number;
   /** How long one statement or COPY may take before its backend is ended, milliseconds. */

@@ -9,7 +9,9 @@ import type {
   AcceptedCommand,
   CommandRecord,
   OutgoingRecord,
+  User,
 } from "../../ports.js";
+import { NOBODY, userOf } from "../auth/identity.js";
 import {
   CommandBody,
   extraOf,
@@ -22,7 +24,7 @@ import { type GatewayDeps, tenantOf } from "../deps.js";
 import { inTime } from "../in-time.js";
 import { presenceOf } from "../presence.js";
 import { refusal } from "../problems.js";
-import { cursor, DeviceParams, limit } from "../schemas.js";
+import { cursor, DeviceParams, limit, text } from "../schemas.js";
 import { mustBeKnown } from "./devices.js";
 
 /** Milliseconds the log may take to acknowledge a command; less than the gateway waits for a route. */
@@ -33,7 +35,7 @@ const COMMANDS_A_PAGE = { usual: 100, most: 1000 };
 
 const CommandParams = Type.Object({
   ...DeviceParams.properties,
-  cmd_id: Type.String({ minLength: 1, maxLength: 128 }),
+  cmd_id: text(128, "as the command's 202 gave it"),
 });
 const ListQuery = Type.Object({
   limit: limit(1, COMMANDS_A_PAGE.most, COMMANDS_A_PAGE.usual),
@@ -47,7 +49,7 @@ export function commandRoutes(deps: GatewayDeps): FastifyPluginAsyncTypebox {
 
   /** Puts the command on the log; what it resolves with is acknowledged there. */
   async function accept(
-    tenant: string,
+    user: User,
     deviceId: string,
     body: CommandBody,
     op: string,
@@ -61,6 +63,7 @@ export function commandRoutes(deps: GatewayDeps): FastifyPluginAsyncTypebox {
       createdMs,
       expiresMs: createdMs + ttlMs,
     };
+    const { tenant } = user;
     const value = {
       kind: "command",
       tenant,
@@ -68,7 +71,8 @@ export function commandRoutes(deps: GatewayDeps): FastifyPluginAsyncTypebox {
       cmd_id: command.cmdId,
       op,
       params: command.params,
-      by: body.by ?? "anonymous",
+      // Who gives it is who logged in; only without a log-in may a body say.
+      by: user === NOBODY ? (body.by ?? user.username) : user.username,
       ts: iso(createdMs),
       expires_at: iso(command.expiresMs),
       queue: body.queue ?? false,
@@ -122,7 +126,14 @@ export function commandRoutes(deps: GatewayDeps): FastifyPluginAsyncTypebox {
   return async (app) => {
     app.post(
       "/devices/:id/command",
-      { schema: { params: DeviceParams, body: CommandBody } },
+      {
+        schema: {
+          summary: "Give the device a command",
+          params: DeviceParams,
+          body: CommandBody,
+        },
+        config: { act: "command" },
+      },
       async (request, reply) => {
         const tenant = tenantOf(request);
         const { id } = request.params;
@@ -131,7 +142,7 @@ export function commandRoutes(deps: GatewayDeps): FastifyPluginAsyncTypebox {
         mustBeStorable(body);
         mustBeUnconditional(body);
         if (body.queue !== true) await mustBeOnline(deps, tenant, id);
-        const command = await accept(tenant, id, body, op);
+        const command = await accept(userOf(request), id, body, op);
         await remember(address(tenant, id), command);
         deps.observer.emit({ type: "command", state: "accepted", count: 1 });
         const statusUrl = `${request.url.split("?", 1)[0]?.replace(/\/command\/?$/, "/commands")}/${command.cmdId}`;

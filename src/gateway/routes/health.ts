@@ -4,18 +4,34 @@ import type { GatewayDeps } from "../deps.js";
 
 export function healthRoutes(deps: GatewayDeps): FastifyPluginAsyncTypebox {
   const startedMs = deps.clock();
+  const config = { access: "public", limit: "none" } as const;
+  const open = (summary: string) => ({ schema: { summary }, config });
   return async (app) => {
-    app.get("/health", async () => ({
+    app.get("/health", open("Whether the gateway lives"), async () => ({
       status: "ok",
       uptime_s: Math.round((deps.clock() - startedMs) / 1000),
     }));
-    app.get("/health/detailed", async (_request, reply) => {
-      const found = await deps.health();
-      return reply.code(found.status === "ok" ? 200 : 503).send(found);
-    });
-    app.get("/metrics", async (_request, reply) => {
-      const { contentType, body } = await deps.metrics();
-      return reply.type(contentType).send(body);
-    });
+    app.get(
+      "/health/detailed",
+      open("Whether what it stands on answers"),
+      async (_request, reply) => {
+        const found = await deps.health();
+        return reply.code(found.status === "ok" ? 200 : 503).send(found);
+      },
+    );
+    app.get(
+      "/metrics",
+      {
+        schema: {
+          summary: "Metrics of this process, for Prometheus",
+          produces: ["text/plain"],
+        },
+        config,
+      },
+      async (_request, reply) => {
+        const { contentType, body } = await deps.metrics();
+        return reply.type(contentType).send(body);
+      },
+    );
   };
 }

@@ -1,0 +1,202 @@
+/**
+ * How fast a month of one device is shown by hours: rows loaded by COPY, aggregates refreshed, chunks older than a week in the
+ * columnstore as the policies leave them. Against the same eight figures worked out from the raw rows, in the same run.
+ *
+ *   npm run bench:history -- --devices 50 --days 30 --questions 200
+ */
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { parseArgs } from "node:util";
+import { from as copyFrom } from "pg-copy-streams";
+import { createAnalyticsReader } from "../../src/adapters/timescale/analytics-reader.js";
+import { openDatabase, type TestDatabase } from "../support/database.js";
+import { withGateway } from "../support/gateway-rig.js";
+
+const { values } = parseArgs({
+  options: {
+    devices: { type: "string", default: "50" },
+    sensors: { type: "string", default: "4" },
+    days: { type: "string", default: "30" },
+    questions: { type: "string", default: "200" },
+    json: { type: "boolean", default: false },
+  },
+});
+const devices = Number(values.devices);
+const sensors = Number(values.sensors);
+const days = Number(values.days);
+const questions = Number(values.questions);
+
+/** Questions to the raw rows, which take long. */
+const RAW_QUESTIONS = 20;
+const TARGET_P95_MS = 50;
+/** The aggregates must be this many times as fast as the raw rows. */
+const FLOOR = 3;
+const MINUTE_MS = 60_000;
+const DAY_MS = 86_400_000;
+const say = (line: string): void => {
+  if (!values.json) console.log(line);
+};
+
+const nowMs = Math.floor(Date.now() / MINUTE_MS) * MINUTE_MS;
+const startMs = nowMs - days * DAY_MS;
+
+/** Rows of one minute after another, as they come in. */
+function* lines(): Generator<string> {
+  const ids = Array.from({ length: devices * sensors }, (_, i) => i + 1);
+  for (let ms = startMs; ms < nowMs; ms += MINUTE_MS) {
+    const at = new Date(ms).toISOString();
+    let text = "";
+    for (const id of ids)
+      text += `${at}\t${id}\t${(20 + Math.sin(ms / 4e6 + id) * 5).toFixed(2)}\n`;
+    yield text;
+  }
+}
+
+async function load({ admin }: TestDatabase): Promise<void> {
+  // What the policies do is done here, once, and not while something is measured.
+  await admin.query(
+    "SELECT alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs WHERE hypertable_schema = 'store'",
+  );
+  await admin.query(
+    `INSERT INTO equipments (id, tenant_id, equip_uuid, log_partition)
+     SELECT n, 'default', 'bench-' || n, 0 FROM generate_series(1, $1::int) AS n`,
+    [devices],
+  );
+  await admin.query(
+    `INSERT INTO sensors (id, equipment_id, tenant_id, sensor_uuid, sensor_tipo, type_class, unit)
+     SELECT (e.id - 1) * $1 + n, e.id, 'default', 'point_' || n, 'float', 'num', '°C'
+     FROM equipments e, generate_series(1, $1::int) AS n`,
+    [sensors],
+  );
+  const copy = admin.query(
+    copyFrom("COPY store.telemetry_data (time, sensor_id, value) FROM STDIN"),
+  );
+  await pipeline(Readable.from(lines()), copy);
+}
+
+async function settle({ admin }: TestDatabase): Promise<void> {
+  for (const aggregate of ["hourly", "daily"])
+    await admin.query(
+      `CALL refresh_continuous_aggregate('store.telemetry_${aggregate}', NULL, now() - interval '1 hour')`,
+    );
+  await admin.query(
+    "SELECT compress_chunk(c, true) FROM show_chunks('store.telemetry_data', older_than => interval '7 days') AS c",
+  );
+  await admin.query("VACUUM ANALYZE");
+}
+
+/** The figures of the view, from the raw rows that a tenant may read. */
+const FROM_RAW = `
+  SELECT sensor_id, time_bucket(interval '1 hour', time) AS bucket, avg(value), max(value), min(value), count(*), stddev(value),
+         percentile_cont(0.5) WITHIN GROUP (ORDER BY value), percentile_cont(0.95) WITHIN GROUP (ORDER BY value),
+         percentile_cont(0.99) WITHIN GROUP (ORDER BY value)
+  FROM public.telemetry_data
+  WHERE sensor_id = ANY ($1::int[]) AND time >= $2::timestamptz AND time < $3::timestamptz
+  GROUP BY 1, 2 ORDER BY 1, 2`;
+
+interface Times {
+  readonly p50: number;
+  readonly p95: number;
+}
+
+/** Milliseconds of each question, of one device after another. */
+async function timed(
+  count: number,
+  ask: (device: number) => Promise<void>,
+): Promise<Times> {
+  const took: number[] = [];
+  // The first few fill caches and connect.
+  for (let i = -3; i < count; i++) {
+    const began = performance.now();
+    await ask(1 + (((i + 3) * 7) % devices));
+    if (i >= 0) took.push(performance.now() - began);
+  }
+  took.sort((a, b) => a - b);
+  const at = (part: number) => took[Math.floor(part * (took.length - 1))]!;
+  return { p50: at(0.5), p95: at(0.95) };
+}
+
+const shown = ({ p50, p95 }: Times): string =>
+  `p50 ${p50.toFixed(1)} ms, p95 ${p95.toFixed(1)} ms`;
+const sensorIds = (device: number): number[] =>
+  Array.from({ length: sensors }, (_, i) => (device - 1) * sensors + i + 1);
+
+const database = await openDatabase({ extension: "auto", rawRetentionDays: 0 });
+const reader = createAnalyticsReader({
+  url: database.url,
+  name: "bench",
+  poolMin: 1,
+  poolMax: 4,
+});
+try {
+  const { admin } = database;
+  say(
+    `${devices} devices × ${sensors} sensors × ${days} days at one a minute: ${(devices * sensors * days * 1440).toLocaleString("en")} rows`,
+  );
+  let began = performance.now();
+  const step = (what: string): void => {
+    say(`${what}: ${((performance.now() - began) / 1000).toFixed(1)} s`);
+    began = performance.now();
+  };
+  await load(database);
+  step("COPY");
+  await settle(database);
+  step("aggregates, columnstore, ANALYZE");
+
+  const range = { fromUs: startMs * 1000, toUs: nowMs * 1000 };
+  const byReader = await timed(questions, async (device) => {
+    const rows = await reader.buckets(
+      {
+        tenant: "default",
+        sensorIds: sensorIds(device),
+        ...range,
+        after: null,
+      },
+      "hour",
+      100_000,
+    );
+    if (rows.length < sensors * days * 24)
+      throw new Error(`only ${rows.length} buckets`);
+  });
+  say(`by hour, the gateway's reader: ${shown(byReader)}`);
+
+  let byHttp: Times = { p50: 0, p95: 0 };
+  await withGateway(
+    async ({ get }) => {
+      byHttp = await timed(questions, async (device) => {
+        const answer = await get(
+          `/analytics/equipment/bench-${device}/history?from=${startMs}&to=${nowMs}`,
+        );
+        const body = answer.body as { resolution: string; next: null };
+        if (answer.status !== 200 || body.resolution !== "hour")
+          throw new Error(answer.text.slice(0, 500));
+      });
+    },
+    { deps: { analytics: reader, clock: Date.now } },
+  );
+  say(`by hour, over HTTP (parsed by the client): ${shown(byHttp)}`);
+
+  await admin.query("SET ROLE twinstream_reader");
+  await admin.query("SET app.tenant_id = 'default'");
+  const fromRaw = await timed(RAW_QUESTIONS, async (device) => {
+    await admin.query(FROM_RAW, [
+      sensorIds(device),
+      new Date(startMs),
+      new Date(nowMs),
+    ]);
+  });
+  await admin.query("RESET ROLE");
+  say(`the same from raw rows: ${shown(fromRaw)}`);
+
+  const ratio = fromRaw.p50 / byReader.p50;
+  const met = byHttp.p95 <= TARGET_P95_MS;
+  say(
+    `the aggregates are ${ratio.toFixed(1)} times as fast (floor ${FLOOR}); p95 over HTTP ${met ? "meets" : "misses"} ${TARGET_P95_MS} ms`,
+  );
+  if (values.json)
+    console.log(JSON.stringify({ byReader, byHttp, fromRaw, ratio, met }));
+  if (ratio < FLOOR) process.exitCode = 1;
+} finally {
+  await reader.close();
+  await database.drop();
+}

@@ -1,0 +1,160 @@
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import {
+  type GatewayRig,
+  problemIn,
+  withGateway,
+} from "../support/gateway-rig.js";
+
+const test = suite("POST /api/v1/ingest/test");
+const PATH = "/api/v1/ingest/test";
+
+async function outcome(
+  rig: GatewayRig,
+  body: unknown,
+): Promise<Record<string, unknown>> {
+  const answer = await rig.post(PATH, body);
+  assert.is(answer.status, 200, answer.text);
+  return answer.body as Record<string, unknown>;
+}
+
+test("says which adapter takes it and what would be stored, and stores nothing", () =>
+  withGateway(async (rig) => {
+    assert.equal(
+      await outcome(rig, {
+        device_id: "inv-1",
+        payload: {
+          schema: "parsec_v1",
+          ts: "2026-01-15T09:00:00Z",
+          di1: 1,
+          di2: 0,
+          rssi: -67,
+        },
+      }),
+      {
+        outcome: "stored",
+        tenant: "default",
+        device_id: "inv-1",
+        kind: "data",
+        adapter: "parsec_v1",
+        ts: "2026-01-15T09:00:00.000Z",
+        points: [
+          {
+            name: "status",
+            t: "enum",
+            type_class: "text",
+            value: "RUN",
+            unit: null,
+          },
+          {
+            name: "fault",
+            t: "bool",
+            type_class: "bool",
+            value: false,
+            unit: null,
+          },
+          {
+            name: "rssi",
+            t: "num",
+            type_class: "num",
+            value: -67,
+            unit: "dBm",
+          },
+        ],
+        conflicts: [],
+      },
+    );
+    const untimed = await outcome(rig, { payload: { temp: 1 } });
+    assert.is(untimed["ts"], "2026-01-15T10:00:00.000Z", "the arrival counts");
+    assert.is(untimed["adapter"], "plain");
+    assert.equal(rig.records.calls, []);
+    assert.equal(rig.view.calls, []);
+    assert.equal(rig.log.appended, []);
+  }));
+
+test("answers reason and detail of what would be a dead letter", () =>
+  withGateway(async (rig) => {
+    for (const [body, reason, detail] of [
+      [{ payload: [1] }, "invalid_schema", /./],
+      [{ payload: null }, "invalid_schema", /./],
+      [{ payload: { schema: "nobody" } }, "unknown_schema", /nobody/],
+      [
+        { payload: { temp: 1, ts: "1999-01-01T00:00:00Z" } },
+        "bad_timestamp",
+        /2000/,
+      ],
+      [{ payload: { temp: 1, ts: "2025-01-01T00:00:00Z" } }, "too_old", /./],
+      [{ topic: "devices/a b/data", payload: { temp: 1 } }, "bad_topic", /a b/],
+      [{ topic: "some/where", payload: { temp: 1 } }, "bad_topic", /expected/],
+      // As it was written: parsed by the gateway it would be null, or another number.
+      ['{"payload":{"temp":1e999}}', "invalid_schema", /finite|infin/i],
+    ] as const) {
+      const answer = await outcome(rig, body);
+      assert.is(answer["outcome"], "dead_letter", JSON.stringify(body));
+      assert.is(answer["reason"], reason, JSON.stringify(answer));
+      assert.match(String(answer["detail"]), detail);
+    }
+  }));
+
+test("takes names that are an object's own elsewhere, and the first of two", () =>
+  withGateway(async (rig) => {
+    const { points } = await outcome(
+      rig,
+      '{"payload":{"__proto__":1,"constructor":2}}',
+    );
+    assert.equal(
+      (points as { name: string }[]).map(({ name }) => name),
+      ["__proto__", "constructor"],
+    );
+    const twice = await outcome(rig, {
+      payload: {
+        schema: "v1",
+        ts: 1768471200,
+        points: [
+          { name: "a", t: "num", v: 1 },
+          { name: "a", t: "num", v: 2 },
+        ],
+      },
+    });
+    assert.is((twice["points"] as unknown[]).length, 1);
+    assert.is((twice["conflicts"] as unknown[]).length, 1);
+  }));
+
+test("reads topics of the caller's own tenant only", () =>
+  withGateway(async (rig) => {
+    const hello = await outcome(rig, {
+      topic: "devices/dev-1/hello",
+      payload: "anything",
+    });
+    assert.is(hello["outcome"], "noted");
+    assert.is(hello["kind"], "hello");
+    const other = await rig.post(PATH, {
+      topic: "traksense/acme/hq/dev-1/telem",
+      payload: { temp: 1 },
+    });
+    assert.is(other.status, 400);
+    assert.is(problemIn(other).errors[0]?.path, "body.topic");
+  }));
+
+test("refuses a body that is none", () =>
+  withGateway(async (rig) => {
+    for (const body of [
+      "",
+      "{",
+      "[]",
+      "7",
+      "null",
+      "{}",
+      '{"device_id":"a/b","payload":1}',
+      '{"topic":7,"payload":1}',
+      "[".repeat(500_000),
+    ])
+      assert.is((await rig.post(PATH, body)).status, 400, body.slice(0, 40));
+    const large = await rig.post(
+      PATH,
+      `{"payload":"${"x".repeat(1_100_000)}"}`,
+    );
+    assert.is(large.status, 413);
+  }));
+
+test.run();
