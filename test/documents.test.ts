@@ -55,9 +55,14 @@ test("links of the README lead somewhere", () => {
 test("every command that the README names exists", () => {
   const named = [...readme.matchAll(/`twinstream ([a-z]+)/g)].map(([, n]) => n);
   const cli = readFileSync(resolve("src/main/cli.ts"), "utf8");
-  const sources = ["check", "offsets", "simulate"].map((name) =>
-    readFileSync(resolve(`src/main/${name}.ts`), "utf8"),
-  );
+  const sources = [
+    "check",
+    "claims",
+    "offsets",
+    "simulate",
+    "store",
+    "users",
+  ].map((name) => readFileSync(resolve(`src/main/${name}.ts`), "utf8"));
   assert.ok(named.length > 5);
   for (const name of named)
     assert.ok(

@@ -21,9 +21,11 @@ export function writeStackEnv(file, env) {
 export function addressLines(env, pages) {
   const rows = [
     ["gateway", `${env.HTTP_URL}`],
+    ["", `${env.HTTP_URL}/docs (its routes)`],
     ["metrics", `${env.METRICS_URL} (processor)`],
     ["", `${env.METRICS_URL_BRIDGE} (bridge)`],
     ["", `${env.METRICS_URL_GATEWAY} (gateway)`],
+    ["", `${env.METRICS_URL_WORKER} (worker)`],
     ["MQTT", env.MQTT_URL],
     ["Kafka", env.KAFKA_BROKERS],
     ["Redis", env.REDIS_URL],

@@ -24,6 +24,7 @@ const SAME_SIGNAL_MS = 500;
 const ROLES = [
   { name: "gateway", offset: 2 },
   { name: "bridge", offset: 1 },
+  { name: "worker", offset: 3 },
   { name: "processor", offset: 0 },
 ];
 
@@ -121,6 +122,7 @@ async function start({ checkout, cli, dir, options, screen, running, end }) {
 
   const settings = { ...process.env, ...stack.env };
   await migrate(program, checkout, settings, say, end);
+  await firstUser(program, checkout, settings, say, end);
 
   const http = await reservePort(
     "gateway",
@@ -155,6 +157,7 @@ async function start({ checkout, cli, dir, options, screen, running, end }) {
     METRICS_URL: metricsUrl(metrics.processor ?? 0),
     METRICS_URL_BRIDGE: metricsUrl(metrics.bridge ?? 0),
     METRICS_URL_GATEWAY: metricsUrl(metrics.gateway ?? 0),
+    METRICS_URL_WORKER: metricsUrl(metrics.worker ?? 0),
   };
   writeStackEnv(join(dir, "stack.env"), env);
 
@@ -226,6 +229,28 @@ async function migrate(program, cwd, env, say, signal) {
         lastLines(output, 25),
     );
   say(`migrate: topics and SQL are in place after ${since(began)}`);
+}
+
+/**
+ * Somebody who can log in, where nobody can yet. Production makes its own.
+ * @param {string} program @param {string} cwd @param {NodeJS.ProcessEnv} env
+ * @param {(line: string) => void} say @param {AbortSignal} signal
+ */
+async function firstUser(program, cwd, env, say, signal) {
+  if (env.NODE_ENV === "production" || env.AUTH === "off") return;
+  const args = "users add admin --role admin --if-none --password-stdin --json";
+  const { code, output, stdout } = await run(
+    process.execPath,
+    [program, ...args.split(" ")],
+    { cwd, env, signal, input: "admin123" },
+  );
+  signal.throwIfAborted();
+  if (code !== 0)
+    throw new Error(
+      `the first user could not be made:\n${lastLines(output, 10)}`,
+    );
+  if (JSON.parse(stdout).added)
+    say("log-in: made user admin with password admin123, for this demo only");
 }
 
 /**

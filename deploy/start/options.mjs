@@ -22,7 +22,8 @@ Services: each is taken from its address in the environment when that is set
 (KAFKA_BROKERS, REDIS_URL, DATABASE_URL, MQTT_URL), else from a Docker engine
 that answers (deploy/compose), else run natively from Debian's packages and
 Kafka's jars, on ports of their own. TWINSTREAM_SERVICES=native leaves Docker
-out. HTTP_PORT and METRICS_PORT move the roles' ports.
+out. Uploads are kept in a folder, or with STORAGE_TYPE=minio in a MinIO, which
+MINIO_ENDPOINT gives, or Docker, or Go builds. HTTP_PORT and METRICS_PORT move the roles' ports.
 
 Addresses: .twinstream/stack.env, for a shell:
   set -a; . .twinstream/stack.env; set +a

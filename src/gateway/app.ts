@@ -1,6 +1,8 @@
 /** The gateway put together, not listening: `buildGateway` is all that a test or the composition root needs. */
 import { randomUUID } from "node:crypto";
 import { STATUS_CODES } from "node:http";
+import cors from "@fastify/cors";
+import helmet from "@fastify/helmet";
 import {
   type TypeBoxTypeProvider,
   TypeBoxValidatorCompiler,
@@ -11,22 +13,34 @@ import fastify, {
   type HTTPMethods,
 } from "fastify";
 import { reasonOf } from "../errors.js";
+import { audit } from "./audit.js";
+import { guard } from "./auth/guard.js";
 import type { GatewayDeps } from "./deps.js";
+import { DOCS, document } from "./docs.js";
 import { problem, problemOf, refusal, sendProblem } from "./problems.js";
+import { analyticsRoutes } from "./routes/analytics.js";
+import { authRoutes } from "./routes/auth.js";
+import { bulkRoutes } from "./routes/bulk.js";
 import { commandRoutes } from "./routes/commands.js";
 import { deviceRoutes } from "./routes/devices.js";
 import { healthRoutes } from "./routes/health.js";
+import { ingestTestRoutes } from "./routes/ingest-test.js";
+import { cutSlowBodies } from "./slow-bodies.js";
 
 /** Bytes of a request's body. */
 const BODY_LIMIT = 1024 * 1024;
-/** Milliseconds for a request to arrive whole. */
-const REQUEST_MS = 30_000;
+/** Milliseconds for a request's head to arrive. Its body may take as long as it needs: see slow-bodies.ts. */
+const HEAD_MS = 10_000;
+/** Milliseconds between looks at heads that are late; Node's own default is half a minute. */
+const HEAD_LOOK_MS = 1000;
 /** Milliseconds for a route to answer; the stores' own deadlines are shorter. */
 const HANDLER_MS = 20_000;
 /** Milliseconds a socket may be silent. */
 const CONNECTION_MS = 120_000;
 /** An id of 128 characters, each percent-encoded. */
 const PARAM_CHARACTERS = 3 * 128;
+/** Seconds a browser may go by an answer to its preflight. */
+const CORS_MAX_AGE_S = 600;
 const REQUEST_ID = /^[A-Za-z0-9._:-]{1,128}$/;
 const METHODS: readonly HTTPMethods[] = [
   "GET",
@@ -39,11 +53,20 @@ const METHODS: readonly HTTPMethods[] = [
 
 /** Routes stand under `/` and under `/api/v1/`. */
 export function buildGateway(deps: GatewayDeps): FastifyInstance {
+  const { settings } = deps;
+  const server = {
+    headersTimeout: HEAD_MS,
+    connectionsCheckingInterval: HEAD_LOOK_MS,
+  };
   // fastify types an HTTPS server as another kind of instance; nothing here or above tells them apart.
   const app = fastify({
-    https: deps.settings.tls ?? null,
+    ...(settings.tls === undefined
+      ? { http: server }
+      : { https: { ...server, ...settings.tls } }),
+    // An address list, never `true`: X-Forwarded-For is what anyone writes into it.
+    trustProxy: settings.trustProxy ?? false,
     bodyLimit: BODY_LIMIT,
-    requestTimeout: REQUEST_MS,
+    requestTimeout: 0,
     handlerTimeout: HANDLER_MS,
     connectionTimeout: CONNECTION_MS,
     forceCloseConnections: true,
@@ -84,12 +107,53 @@ export function buildGateway(deps: GatewayDeps): FastifyInstance {
   );
 
   const methods = collectMethods(app);
+  secureHeaders(app, deps);
+  cutSlowBodies(app, answerBrokenRequest);
+  audit(app, deps.observer);
+  guard(app, deps);
+  if (settings.docs === true) document(app, deps.auth !== undefined);
   // Made once and registered under both: their state (the last command id, what is on its way) is one.
   const all = [deviceRoutes(deps), commandRoutes(deps), healthRoutes(deps)];
+  if (deps.auth !== undefined) all.push(authRoutes(deps, deps.auth));
+  all.push(analyticsRoutes(deps), ingestTestRoutes(deps));
+  if (deps.uploads !== undefined) all.push(bulkRoutes(deps, deps.uploads));
   for (const prefix of ["", "/api/v1"])
     for (const routes of all) app.register(routes, { prefix });
   app.register(async (inner) => refuseOtherMethods(inner, methods()));
   return app;
+}
+
+/** What browsers are told. Answers are data, never pages; only the page of the API's documents has a policy of its own. */
+function secureHeaders(app: FastifyInstance, { settings }: GatewayDeps): void {
+  app.register(helmet, {
+    contentSecurityPolicy: {
+      useDefaults: false,
+      directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] },
+    },
+    // Over plain HTTP a browser ignores it; behind a proxy that ends TLS it counts.
+    hsts: settings.tls !== undefined || settings.trustProxy !== undefined,
+  });
+  if (settings.corsOrigins !== undefined)
+    app.register(cors, {
+      origin: [...settings.corsOrigins],
+      methods: [...METHODS],
+      allowedHeaders: [
+        "authorization",
+        "content-type",
+        "content-encoding",
+        "idempotency-key",
+        "x-request-id",
+      ],
+      exposedHeaders: [
+        "location",
+        "retry-after",
+        "x-request-id",
+        "ratelimit-limit",
+        "ratelimit-remaining",
+        "ratelimit-reset",
+      ],
+      maxAge: CORS_MAX_AGE_S,
+    });
 }
 
 /** Which methods each address takes, asked for once all routes are there. */
@@ -97,7 +161,9 @@ function collectMethods(app: FastifyInstance): () => Map<string, string[]> {
   const taken = new Map<string, string[]>();
   let asked = false;
   app.addHook("onRoute", ({ url, method }) => {
-    if (!asked) taken.set(url, [...(taken.get(url) ?? []), method].flat());
+    const ours = url !== "*" && !url.startsWith(DOCS);
+    if (!asked && ours)
+      taken.set(url, [...(taken.get(url) ?? []), method].flat());
   });
   return () => {
     asked = true;
@@ -114,6 +180,8 @@ function refuseOtherMethods(
     app.route({
       method: METHODS.filter((method) => !methods.includes(method)),
       url,
+      schema: { hide: true },
+      config: { access: "public" },
       // Before the body is read: what it holds does not matter.
       onRequest: async (request, reply) => {
         reply.header("allow", allow);

@@ -1,18 +1,24 @@
 /** What the gateway stands on; the composition root gives it, tests give doubles. */
 import type { FastifyRequest } from "fastify";
-import { DEFAULT_TENANT } from "../domain/names.js";
+import type { DecodeRules } from "../domain/decode.js";
 import type {
+  AnalyticsReader,
   Clock,
   DeviceRecords,
   DeviceViewReader,
   LogWriter,
   Observer,
 } from "../ports.js";
+import type { AuthDeps } from "./auth/guard.js";
+import { userOf } from "./auth/identity.js";
+import type { RateLimits } from "./auth/limits.js";
+import type { UploadDeps } from "./bulk/uploads.js";
 import type { Health } from "./dependency-health.js";
 
 export interface GatewayDeps {
   readonly view: DeviceViewReader;
   readonly records: DeviceRecords;
+  readonly analytics: AnalyticsReader;
   readonly log: LogWriter;
   readonly observer: Observer;
   readonly clock: Clock;
@@ -20,6 +26,12 @@ export interface GatewayDeps {
   /** This process's metrics in Prometheus' text format. */
   readonly metrics: () => Promise<{ contentType: string; body: string }>;
   readonly settings: GatewaySettings;
+  /** Without it the gateway is open (AUTH=off), and everybody is an admin of the tenant `default`. */
+  readonly auth?: AuthDeps | undefined;
+  /** Without it requests are not counted. */
+  readonly limits?: RateLimits | undefined;
+  /** Without it no uploads are taken. */
+  readonly uploads?: UploadDeps | undefined;
 }
 
 export interface GatewaySettings {
@@ -27,11 +39,21 @@ export interface GatewaySettings {
   readonly offlineTimeoutS: number;
   /** HISTORY_HOURS. */
   readonly historyHours: number;
+  /** RAW_RETENTION_DAYS; 0 keeps for ever. */
+  readonly rawRetentionDays: number;
+  /** What the processor judges by, but for the tenants. */
+  readonly rules: Omit<DecodeRules, "tenants">;
   /** PEM texts; plain HTTP without. */
   readonly tls?: { readonly cert: string; readonly key: string } | undefined;
+  /** TRUST_PROXY: addresses of proxies, by commas; without it X-Forwarded-For is not looked at. */
+  readonly trustProxy?: string | undefined;
+  /** CORS_ORIGINS: who else's pages a browser lets read our answers. */
+  readonly corsOrigins?: readonly string[] | undefined;
+  /** DOCS: whether /docs is there. */
+  readonly docs?: boolean | undefined;
 }
 
-/** Whose devices a request may see. The only place that decides it. */
-export function tenantOf(_request: FastifyRequest): string {
-  return DEFAULT_TENANT;
+/** Whose devices a request may see: its token's tenant, whatever else the request says. */
+export function tenantOf(request: FastifyRequest): string {
+  return userOf(request).tenant;
 }

@@ -17,10 +17,13 @@ export const limit = (least: number, most: number, usual: number) =>
     }),
   );
 
-export const cursor = Type.Optional(
+/** Any text that a column can hold: PostgreSQL takes every character but NUL. */
+export const text = (most: number, description: string) =>
   Type.String({
     minLength: 1,
-    maxLength: 128,
-    description: "`next` of the page before",
-  }),
-);
+    maxLength: most,
+    pattern: "^[^\\u0000]*$",
+    description,
+  });
+
+export const cursor = Type.Optional(text(128, "`next` of the page before"));

@@ -1,6 +1,7 @@
 /** What `twinstream check` looks at, each within its time and whatever becomes of the others. */
 import { checkLog } from "../adapters/kafka/log-check.js";
 import { checkQueue } from "../adapters/mqtt/queue-check.js";
+import { checkObjects } from "../adapters/objects/objects-check.js";
 import { checkRedis } from "../adapters/redis/redis-check.js";
 import { checkDatabase } from "../adapters/timescale/database-check.js";
 import type { Config } from "../config.js";
@@ -60,6 +61,11 @@ function parts(config: Config, messages: number): Part[] {
       part: "database",
       ms: PART_MS,
       look: () => checkDatabase({ url: config.DATABASE_URL, replica: false }),
+    },
+    {
+      part: "objects",
+      ms: PART_MS,
+      look: () => checkObjects(config),
     },
   ];
   const { DATABASE_READ_URL: url } = config;

@@ -19,8 +19,9 @@ export function checkCommand(): Command {
       `
 Looks at MQTT_URL (and parks messages on a throw-away topic, twinstream/check/…, for a subscriber that is
 away: all must be there when it comes back), KAFKA_BROKERS (topics and their partitions), REDIS_URL (version,
-eviction policy), DATABASE_URL and DATABASE_READ_URL (version, schema, TimescaleDB). One that is away does not
-keep it from looking at the others. Nothing is left behind.
+eviction policy), DATABASE_URL and DATABASE_READ_URL (version, schema, TimescaleDB), and where uploads are kept
+(STORAGE_PATH, or MINIO_ENDPOINT's bucket). One that is away does not keep it from looking at the others. Nothing
+is left behind.
 
 Exit codes: 0 all is well, 1 something is wrong, 2 bad arguments or settings.`,
     )

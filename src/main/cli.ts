@@ -3,8 +3,11 @@
 import { Command } from "commander";
 import { reasonOf, TwinstreamError } from "../errors.js";
 import { checkCommand } from "./check.js";
+import { claimsCommand } from "./claims.js";
 import { offsetsCommand } from "./offsets.js";
 import { simulateCommand } from "./simulate.js";
+import { storeCommand } from "./store.js";
+import { usersCommand } from "./users.js";
 
 const program = new Command("twinstream")
   .description(
@@ -54,6 +57,11 @@ role(
   "answer HTTP",
   "Uses HTTP_PORT, REDIS_URL, DATABASE_URL (or DATABASE_READ_URL), KAFKA_BROKERS. Start as many as you like behind any balancer.",
 );
+role(
+  "worker",
+  "store uploads: object store → rows",
+  "Uses KAFKA_BROKERS, DATABASE_URL, STORAGE_TYPE, BULK_*. Several share the partitions of telemetry.raw.",
+);
 role("all", "run every role in one process", "For a small installation.");
 
 program
@@ -67,7 +75,10 @@ program
   });
 program.addCommand(checkCommand());
 program.addCommand(offsetsCommand());
+program.addCommand(claimsCommand());
 program.addCommand(simulateCommand());
+program.addCommand(storeCommand());
+program.addCommand(usersCommand());
 
 try {
   process.loadEnvFile();

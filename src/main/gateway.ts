@@ -3,25 +3,29 @@ import { readFile } from "node:fs/promises";
 import { createLogInspector } from "../adapters/kafka/inspector.js";
 import { createLogWriter } from "../adapters/kafka/writer.js";
 import { createDeviceViewReader } from "../adapters/redis/device-view-reader.js";
+import { createAnalyticsReader } from "../adapters/timescale/analytics-reader.js";
+import { createRateCounter } from "../adapters/redis/rate-limit.js";
+import { createAccounts } from "../adapters/timescale/accounts.js";
 import { createDeviceRecords } from "../adapters/timescale/device-records.js";
-import type { Config } from "../config.js";
+import { type Config, listOf } from "../config.js";
 import { TwinstreamError } from "../errors.js";
 import { buildGateway } from "../gateway/app.js";
+import { createPasswords } from "../gateway/auth/passwords.js";
 import { createDependencyHealth } from "../gateway/dependency-health.js";
+import { decodeRules } from "./decode-rules.js";
 import { logConnection } from "./kafka-log.js";
 import type { Role } from "./role.js";
+import { openUploads } from "./uploads.js";
 
 const READINESS_MS = 1000;
+/** Database connections for log-ins and refreshes at most; no more passwords than two are checked at a time. */
+const LOGIN_CONNECTIONS = 4;
 
 export const gateway: Role = {
   name: "gateway",
   async start(base) {
     const { config, observer, registry, readiness, log: lines } = base;
-    if (config.AUTH === "on")
-      throw new TwinstreamError(
-        "CONFIG_INVALID",
-        "AUTH=on: this version has no log-in yet; keep the gateway on loopback, or behind a proxy that asks who it is, with AUTH=off",
-      );
+    mustBeEncrypted(config);
     const connection = logConnection(base, "gateway");
     const inspector = createLogInspector(connection);
     base.onStop("log inspector", () => inspector.close());
@@ -36,12 +40,32 @@ export const gateway: Role = {
       poolMax: config.DB_POOL_MAX,
     });
     base.onStop("database", () => records.close());
+    // Connections of its own: long questions and exports leave those of the device pages alone.
+    const analytics = createAnalyticsReader({
+      url: config.DATABASE_READ_URL ?? config.DATABASE_URL,
+      name: "gateway analytics",
+      poolMin: 0,
+      poolMax: config.DB_POOL_MAX,
+    });
+    base.onStop("analytics", () => analytics.close());
+
+    const counter = createRateCounter({ url: config.REDIS_URL });
+    base.onStop("rate limits", () => counter.close());
+    const accounts = createAccounts({
+      url: config.DATABASE_URL,
+      name: "gateway log-in",
+      poolMax: LOGIN_CONNECTIONS,
+    });
+    base.onStop("accounts", () => accounts.close());
+
+    const uploads = openUploads(base, log);
 
     const health = createDependencyHealth({
       checks: [
         { part: "redis", check: () => view.ping() },
         { part: "database", check: () => records.ping() },
         { part: "log", check: () => inspector.clusterId() },
+        { part: "objects", check: () => uploads.objects.ping() },
       ],
       observer,
       clock: Date.now,
@@ -49,7 +73,9 @@ export const gateway: Role = {
     const app = buildGateway({
       view,
       records,
+      analytics,
       log,
+      uploads,
       observer,
       clock: Date.now,
       health,
@@ -57,10 +83,32 @@ export const gateway: Role = {
         contentType: registry.contentType,
         body: await registry.metrics(),
       }),
+      ...(config.AUTH === "on" && {
+        auth: {
+          accounts,
+          tokens: accounts,
+          passwords: createPasswords(),
+          secret: config.JWT_SECRET,
+          production: config.NODE_ENV === "production",
+        },
+      }),
+      limits: {
+        counter,
+        perIp: config.RATE_LIMIT_IP,
+        perUser: config.RATE_LIMIT_USER,
+        perLogin: config.RATE_LIMIT_LOGIN,
+      },
       settings: {
         offlineTimeoutS: config.DEVICE_OFFLINE_TIMEOUT,
         historyHours: config.HISTORY_HOURS,
+        rawRetentionDays: config.RAW_RETENTION_DAYS,
+        rules: decodeRules(config, config.IOT_PARTITIONS),
         tls: await tlsOf(config),
+        trustProxy: config.TRUST_PROXY,
+        ...(config.CORS_ORIGINS !== undefined && {
+          corsOrigins: listOf(config.CORS_ORIGINS),
+        }),
+        docs: config.DOCS === "on",
       },
     });
     base.onStop("gateway", () => app.close());
@@ -86,6 +134,16 @@ export const gateway: Role = {
     await look();
   },
 };
+
+/** Passwords and tokens do not cross a network in the clear. */
+function mustBeEncrypted(config: Config): void {
+  if (config.NODE_ENV !== "production") return;
+  if (config.TLS_CERT === undefined && config.TRUST_PROXY === undefined)
+    throw new TwinstreamError(
+      "CONFIG_INVALID",
+      "the gateway needs TLS_CERT and TLS_KEY with NODE_ENV=production, or TRUST_PROXY with the addresses of the proxies that end TLS before it",
+    );
+}
 
 /** The certificate and key as texts; undefined for plain HTTP. */
 async function tlsOf(

@@ -13,6 +13,7 @@ import { TOPIC } from "../domain/names.js";
 import { reasonOf } from "../errors.js";
 import { positionOf } from "../pipeline/position.js";
 import { logConnection } from "./kafka-log.js";
+import { createActLog } from "./operator-acts.js";
 
 export interface Standing extends StoredOffset {
   /** Of the log's partition. */
@@ -89,6 +90,8 @@ export async function look(config: Config, say: (line: string) => void) {
       await keeper.move(moves, clusterId);
       for (const { topic, partition, offset } of moves)
         say(`${topic}/${partition}: begins at ${offset}`);
+      const moved = moves.map((to) => `${to.topic}/${to.partition}`);
+      createActLog(config)("offsets move", moved.join(" "), null, true);
     },
     async close(): Promise<void> {
       await Promise.all([log.close(), keeper.close()]);

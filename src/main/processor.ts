@@ -14,6 +14,7 @@ import { createPatience } from "../pipeline/patience.js";
 import { createProcessor } from "../pipeline/processor.js";
 import { followTenants } from "../pipeline/tenants.js";
 import { LANE_TOPICS } from "../pipeline/lane-deps.js";
+import { decodeRules } from "./decode-rules.js";
 import { logConnection } from "./kafka-log.js";
 import type { Role, RoleBase } from "./role.js";
 
@@ -84,15 +85,8 @@ export async function startProcessor(
   await patiently(tenants.start);
   const partitions = (await patiently(() => log.bounds(TOPIC.data))).length;
   const decoder = createDecoder({
+    ...decodeRules(config, partitions),
     tenants: tenants.names,
-    futureUs: config.FUTURE_LIMIT_HOURS * HOUR_US,
-    earliestUs: config.earliestUs,
-    retentionUs:
-      config.RAW_RETENTION_DAYS === 0
-        ? null
-        : config.RAW_RETENTION_DAYS * 24 * HOUR_US,
-    tenantPrefix: config.MQTT_TENANT_PREFIX,
-    partitions,
   });
   const feed = createLaneFeed(connection, {
     groupId: config.PROCESSOR_GROUP,

@@ -15,7 +15,9 @@ import { createWeightedHistogram } from "./weighted-histogram.js";
 
 export const MESSAGE_TYPES = ["telem", "ack", "event", "hello"] as const;
 export const STORES = ["redis", "database"] as const;
-export const WAITS = ["redis", "database", "log"] as const;
+export const WAITS = ["redis", "database", "log", "objects"] as const;
+const CLAIM_ENDS = ["done", "rejected"] as const;
+const READING_OUTCOMES = ["stored", "duplicate", "failed"] as const;
 const COMMAND_STATES: readonly CommandState[] = [
   "accepted",
   "queued",
@@ -187,6 +189,23 @@ export function createMetrics(registry: Registry) {
       "1 while connected to the MQTT broker",
       ["role"],
     ),
+    claims: counter("claims_total", "Uploads that a worker ended, by state", [
+      "state",
+    ]),
+    claimBytes: counter(
+      "claim_bytes_total",
+      "Bytes, uncompressed, of uploads that a worker ended",
+    ),
+    claimReadings: counter(
+      "claim_readings_total",
+      "Readings of uploads, by what became of them",
+      ["outcome"],
+    ),
+    claimsInWork: gauge("claims_in_work", "Uploads a worker is at work on"),
+    claimBytesInWork: gauge(
+      "claim_bytes_in_work",
+      "Bytes, uncompressed, of uploads a worker is at work on",
+    ),
     failures: counter(
       "failures_total",
       "Errors that no other metric counts; the log has each",
@@ -197,6 +216,9 @@ export function createMetrics(registry: Registry) {
   for (const reason of [...DEAD_LETTER_REASONS, "mqtt_error"])
     metrics.errors.inc({ reason }, 0);
   for (const state of COMMAND_STATES) metrics.commands.inc({ state }, 0);
+  for (const state of CLAIM_ENDS) metrics.claims.inc({ state }, 0);
+  for (const outcome of READING_OUTCOMES)
+    metrics.claimReadings.inc({ outcome }, 0);
   for (const store of STORES) metrics.flushSeconds.zero({ store });
   for (const on of WAITS) metrics.laneWaits.inc({ on }, 0);
   collectDefaultMetrics({ register: registry });

@@ -22,14 +22,17 @@ export function createObserver(options: ObserverOptions): Observer {
   const waiting = new Map<string, Set<number>>(
     WAITS.map((on) => [on, new Set()]),
   );
+  const { log } = options;
+  // Who did what is written whatever the level; only a log that is off altogether stays off.
+  const audit = log.level === "silent" ? log : log.child({}, { level: "info" });
   return {
-    emit: (event) =>
-      record(event, { log: options.log, metrics, repeats, waiting }),
+    emit: (event) => record(event, { log, audit, metrics, repeats, waiting }),
   };
 }
 
 interface Sinks {
   readonly log: Logger;
+  readonly audit: Logger;
   readonly metrics: Metrics;
   readonly repeats: Repeats;
   /** Partitions that wait, by what they wait for: an outage is over for the log once none is left. */
@@ -37,7 +40,7 @@ interface Sinks {
 }
 
 function record(event: TelemetryEvent, sinks: Sinks): void {
-  const { log, metrics, repeats, waiting } = sinks;
+  const { log, audit, metrics, repeats, waiting } = sinks;
   /** For facts that repeat: the line only when it is due, with how many were left out. */
   const seldom = (
     level: "info" | "warn" | "error",
@@ -219,11 +222,29 @@ function record(event: TelemetryEvent, sinks: Sinks): void {
           ? "connected to the MQTT broker"
           : "no connection to the MQTT broker; trying again",
       );
+    case "claims_ended":
+      metrics.claims.inc({ state: event.state }, event.count);
+      metrics.claimBytes.inc(event.bytes);
+      return;
+    case "claim_readings":
+      metrics.claimReadings.inc({ outcome: "stored" }, event.stored);
+      metrics.claimReadings.inc({ outcome: "duplicate" }, event.duplicates);
+      metrics.claimReadings.inc({ outcome: "failed" }, event.failed);
+      metrics.flushSeconds.observe({ store: "database" }, event.seconds);
+      log.debug(facts(event), "readings of uploads stored");
+      return;
+    case "claims_in_work":
+      metrics.claimsInWork.set(event.count);
+      metrics.claimBytesInWork.set(event.bytes);
+      return;
     case "watchdog":
       log.fatal(
         facts(event),
         "no progress: ending this process so that its supervisor starts it again",
       );
+      return;
+    case "audit":
+      audit.info(facts(event), "audit");
       return;
     case "failure":
       metrics.failures.inc();

@@ -88,6 +88,7 @@ async function wholeLife(
     "its history ascends",
   );
   assert.ok(history.every(({ evidence }) => evidence.length > 0));
+  for (const { at } of history) assert.match(at, /^\d{4}-\d\d-\d\dT[\d:.]+Z$/);
   assert.is(device.commands.length, 1, "the device heard it once");
   return given;
 }

@@ -88,7 +88,20 @@ test("brings everything up with a fleet, restarts a killed role, stops, and goes
       what: "the fleet's readings in the database",
     });
     await first.says("points/s", 10_000);
-    const devices = await fetch(`${env.get("HTTP_URL")}/devices`);
+    assert.match(first.output(), "user admin with password admin123");
+    const base = env.get("HTTP_URL")!;
+    assert.is((await fetch(`${base}/devices`)).status, 401);
+    const login = await fetch(`${base}/api/v1/auth/login`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: '{"username":"admin","password":"admin123"}',
+    });
+    const { access_token: token } = (await login.json()) as {
+      access_token: string;
+    };
+    const devices = await fetch(`${base}/devices`, {
+      headers: { authorization: `Bearer ${token}` },
+    });
     const { devices: online } = (await devices.json()) as {
       devices: unknown[];
     };

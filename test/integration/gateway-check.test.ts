@@ -48,7 +48,7 @@ check("says what is not migrated, then that all is well", () =>
       const after = await runCommand(["check"], env);
       assert.is(after.code, 0, after.output);
       assert.match(after.output, "kept all 5000 messages");
-      for (const part of ["MQTT", "log", "Redis", "database"])
+      for (const part of ["MQTT", "log", "Redis", "database", "objects"])
         assert.match(after.output, new RegExp(`^ok +${part} `, "m"));
     } finally {
       await admin.query(`DROP DATABASE ${name} WITH (FORCE)`);
@@ -92,6 +92,9 @@ check(
         REDIS_URL: `redis://:hunter2@${nowhere}`,
         DATABASE_URL: `postgres://u:hunter2@${nowhere}/x`,
         DATABASE_READ_URL: `postgres://u:hunter2@${nowhere}/x`,
+        STORAGE_TYPE: "minio",
+        MINIO_ENDPOINT: `http://${nowhere}`,
+        MINIO_SECRET_KEY: "hunter2",
       }),
       "the check",
     );
@@ -105,6 +108,7 @@ check(
         "log wrong",
         "Redis wrong",
         "database wrong",
+        "objects wrong",
         "read replica wrong",
       ],
     );

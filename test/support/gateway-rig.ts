@@ -5,7 +5,9 @@ import {
   createDependencyHealth,
   type DependencyCheck,
 } from "../../src/gateway/dependency-health.js";
+import type { GatewayDeps } from "../../src/gateway/deps.js";
 import type { Problem } from "../../src/gateway/problems.js";
+import { createMemoryAnalytics } from "./memory-analytics.js";
 import {
   createMemoryLog,
   createMemoryObserver,
@@ -16,6 +18,15 @@ import {
 export const NOW_MS = Date.parse("2026-01-15T10:00:00.000Z");
 export const NOW_S = NOW_MS / 1000;
 export const NOW_US = NOW_MS * 1000;
+
+/** As the settings' defaults have them. */
+const RULES = {
+  futureUs: 24 * 3_600_000_000,
+  earliestUs: Date.UTC(2000, 0, 1) * 1000,
+  retentionUs: 30 * 86_400_000_000,
+  tenantPrefix: "traksense",
+  partitions: 12,
+};
 
 export interface Answer {
   readonly status: number;
@@ -28,19 +39,29 @@ export interface GatewayRig {
   readonly app: FastifyInstance;
   readonly view: ReturnType<typeof createMemoryReader>;
   readonly records: ReturnType<typeof createMemoryRecords>;
+  readonly analytics: ReturnType<typeof createMemoryAnalytics>;
   readonly log: ReturnType<typeof createMemoryLog>;
   readonly observer: ReturnType<typeof createMemoryObserver>;
   /** Unix milliseconds; may be moved. */
   readonly time: { nowMs: number };
   get(url: string, headers?: Record<string, string>): Promise<Answer>;
-  post(url: string, body: unknown): Promise<Answer>;
+  post(
+    url: string,
+    body: unknown,
+    headers?: Record<string, string>,
+  ): Promise<Answer>;
 }
 
 export async function withGateway(
   run: (rig: GatewayRig) => Promise<void>,
-  options: { checks?: DependencyCheck[] } = {},
+  options: {
+    checks?: DependencyCheck[];
+    deps?: Partial<GatewayDeps>;
+    settings?: Partial<GatewayDeps["settings"]>;
+  } = {},
 ): Promise<void> {
   const records = createMemoryRecords();
+  const analytics = createMemoryAnalytics();
   const log = createMemoryLog();
   const observer = createMemoryObserver();
   const time = { nowMs: NOW_MS };
@@ -48,6 +69,7 @@ export async function withGateway(
   const app = buildGateway({
     view,
     records,
+    analytics,
     log,
     observer,
     clock: () => time.nowMs,
@@ -57,23 +79,31 @@ export async function withGateway(
       clock: () => time.nowMs,
     }),
     metrics: async () => ({ contentType: "text/plain", body: "a_metric 1\n" }),
-    settings: { offlineTimeoutS: 60, historyHours: 5 },
+    settings: {
+      offlineTimeoutS: 60,
+      historyHours: 5,
+      rawRetentionDays: 30,
+      rules: RULES,
+      ...options.settings,
+    },
+    ...options.deps,
   });
   const rig: GatewayRig = {
     app,
     view,
     records,
+    analytics,
     log,
     observer,
     time,
     get: async (url, headers = {}) =>
       answerOf(await app.inject({ method: "GET", url, headers })),
-    post: async (url, body) =>
+    post: async (url, body, headers = {}) =>
       answerOf(
         await app.inject({
           method: "POST",
           url,
-          headers: { "content-type": "application/json" },
+          headers: { "content-type": "application/json", ...headers },
           payload: typeof body === "string" ? body : JSON.stringify(body),
         }),
       ),
