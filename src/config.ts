@@ -1,6 +1,7 @@
 /**
  * The settings: one schema with every name, default and bound. `loadConfig` answers a frozen object, or throws one error
- * that lists every bad setting by name, with what it may be and what it was.
+ * that lists every bad setting by name, with what it may be and what it was. Longer than most files because it is one table:
+ * a setting's name, default, bounds and description stand together, and the README's table is held to it.
  */
 import { isIP } from "node:net";
 import { hostname } from "node:os";
