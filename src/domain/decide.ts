@@ -42,7 +42,14 @@ export function newDevice(
   };
 }
 
-/** Later by min(reading's time, arrival), then by place in the log. */
+/** Arrivals are whole milliseconds: a reading less than one later than its arrival is not ahead of it. */
+const ARRIVAL_STEP_US = 999;
+
+/** min(reading's time, arrival), by which a device's newest message is found: a clock that is ahead cannot freeze it. */
+export const orderOf = (timeUs: number, arrivalUs: number): number =>
+  Math.min(timeUs, arrivalUs + ARRIVAL_STEP_US);
+
+/** Later by `orderOf`, then by place in the log. */
 export function isLater(
   a: Pick<LastState, "orderUs" | "offset">,
   b: Pick<LastState, "orderUs" | "offset"> | null,
@@ -85,12 +92,7 @@ export function deviceReducer(rules: DeviceRules): ApplyMessages {
           break;
         case "bulk":
           draft.seenUs = Math.max(draft.seenUs, message.seenUs);
-          show(
-            draft,
-            message,
-            Math.min(message.timeUs, message.seenUs),
-            historyFromUs,
-          );
+          show(draft, message, message.seenUs, historyFromUs);
           draft.noted++;
           break;
         case "command":
@@ -124,7 +126,7 @@ function applyData(
     draft.untimedChanged = true;
   }
   const { timeUs, source } = message;
-  show(draft, message, Math.min(timeUs, message.arrivalUs), historyFromUs);
+  show(draft, message, message.arrivalUs, historyFromUs);
   for (const point of message.points) {
     draft.rows.push({
       sensor: sensorOf(draft, point),
@@ -159,7 +161,7 @@ function conflictsOf(message: DataMessage, tenantPrefix: string): DeadLetter[] {
 function show(
   draft: Draft,
   message: DataMessage | BulkMessage,
-  orderUs: number,
+  arrivalUs: number,
   historyFromUs: number,
 ): void {
   const { timeUs, source, payload } = message;
@@ -168,7 +170,7 @@ function show(
   if (timeUs >= historyFromUs)
     draft.history.push({ score: toSeconds(timeUs), member: full });
   const candidate: LastState = {
-    orderUs,
+    orderUs: orderOf(timeUs, arrivalUs),
     offset: source.offset,
     timeUs,
     payload,

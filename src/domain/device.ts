@@ -42,9 +42,9 @@ export interface Sensor {
   id: number;
 }
 
-/** The newest message of a device; "newest" is by (orderUs, offset), so that a clock that is ahead cannot freeze it. */
+/** The newest message of a device; "newest" is by (orderUs, offset). */
 export interface LastState {
-  /** min(reading's time, arrival). */
+  /** See `orderOf` in decide.ts. */
   readonly orderUs: number;
   readonly offset: number;
   readonly timeUs: number;

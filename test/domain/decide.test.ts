@@ -53,13 +53,22 @@ test("the last state moves forward only", () => {
 test("a clock that is ahead cannot freeze a device: its message counts as of its arrival", () => {
   const ahead = reading(1, { timeUs: NOW_US + HOUR_US });
   const { state } = apply(fresh, ahead);
-  assert.is(state.last?.orderUs, NOW_US);
+  assert.is(state.last?.orderUs, NOW_US + 999);
   assert.is(state.last?.timeUs, NOW_US + HOUR_US);
   const next = apply(
     state,
-    reading(2, { timeUs: NOW_US + 5, arrivalUs: NOW_US + 5 }),
+    reading(2, { timeUs: NOW_US + 1000, arrivalUs: NOW_US + 1000 }),
   );
   assert.is(next.effects.view.last?.offset, 2);
+});
+
+test("two messages of one millisecond, swapped on the way: the newer one is the last", () => {
+  const { effects } = apply(
+    fresh,
+    reading(1, { timeUs: NOW_US + 1, arrivalUs: NOW_US }),
+    reading(2, { timeUs: NOW_US, arrivalUs: NOW_US }),
+  );
+  assert.is(effects.view.last?.offset, 1);
 });
 
 test("of two messages of the same instant the later one in the log is the last", () => {

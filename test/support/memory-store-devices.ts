@@ -5,6 +5,7 @@ import type {
   Row,
   Sensor,
 } from "../../src/domain/device.js";
+import { orderOf } from "../../src/domain/decide.js";
 import type { TypeClass } from "../../src/domain/message.js";
 import { toIso } from "../../src/domain/time.js";
 import type { StoredDevice } from "../../src/ports.js";
@@ -78,7 +79,7 @@ export function newestOf(state: MemoryState, ref: DeviceRef): LastState | null {
   const timeUs = Math.max(...found.map(({ row }) => row.timeUs));
   return {
     orderUs:
-      known.lastSeenUs === 0 ? timeUs : Math.min(timeUs, known.lastSeenUs),
+      known.lastSeenUs === 0 ? timeUs : orderOf(timeUs, known.lastSeenUs),
     offset: -1,
     timeUs,
     payload: JSON.stringify({

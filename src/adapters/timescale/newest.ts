@@ -1,4 +1,5 @@
 /** The newest value of every sensor of a device, as the v1 message that would say it: its last state when Redis has none. */
+import { orderOf } from "../../domain/decide.js";
 import type { DeviceRef, LastState } from "../../domain/device.js";
 import type { TypeClass } from "../../domain/message.js";
 import type { Session } from "./connect.js";
@@ -58,7 +59,7 @@ function stateOf(values: readonly NewestRow[]): LastState {
   const seenUs = values[0]!.seen_us;
   return {
     // The arrival is not kept; when the device was last seen comes closest.
-    orderUs: seenUs === null ? timeUs : Math.min(timeUs, Number(seenUs)),
+    orderUs: seenUs === null ? timeUs : orderOf(timeUs, Number(seenUs)),
     offset: -1,
     timeUs,
     payload: JSON.stringify({
