@@ -261,4 +261,31 @@ rows(
   },
 );
 
+rows(
+  "a registration that fails at its COMMIT leaves no id behind",
+  async () => {
+    await withStore("never", async (store, { admin }) => {
+      await admin.query(`
+      CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no COMMIT' USING ERRCODE = '57P01'; END $$;
+      CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON sensors DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION public.refuse()`);
+      const of = device("dev-commit");
+      const temperature = sensor(of, "temperature");
+      let refused: unknown;
+      await store
+        .register(PARTITION, [of], [temperature])
+        .catch((error: unknown) => (refused = error));
+      assert.ok(refused, "the COMMIT must fail");
+      assert.equal([of.equipmentId, temperature.id], [0, 0]);
+
+      await admin.query("DROP TRIGGER refuse ON sensors");
+      await store.register(PARTITION, [of], [temperature]);
+      const { rows: found } = await admin.query<{ id: number; of: number }>(
+        "SELECT id, equipment_id AS of FROM sensors",
+      );
+      assert.equal(found, [{ id: temperature.id, of: of.equipmentId }]);
+    });
+  },
+);
+
 rows.run();

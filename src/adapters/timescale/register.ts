@@ -41,7 +41,13 @@ const SENSORS = `
   SELECT s.id, s.equipment_id, s.sensor_uuid, s.type_class
   FROM given g JOIN sensors s USING (equipment_id, type_class, sensor_uuid)`;
 
-/** Fills in the ids of all refs and sensors given that have none. */
+/** What is registered, by key, once the transaction has committed. */
+type Ids = ReadonlyMap<string, number>;
+
+/**
+ * Fills in the ids of all refs and sensors given that have none, and only once they are committed: an id of a transaction
+ * that failed at its COMMIT would belong to nothing.
+ */
 export async function register(
   database: Database,
   partition: number,
@@ -53,23 +59,35 @@ export async function register(
     if (device.equipmentId === 0) newDevices.add(device);
   const newSensors = sensors.filter((sensor) => sensor.id === 0);
   if (newDevices.size === 0 && newSensors.length === 0) return;
-  await database.transaction(
+  const { deviceIds, sensorIds } = await database.transaction(
     "register devices and sensors",
     async (session) => {
-      if (newDevices.size > 0)
-        await registerDevices(session, partition, [...newDevices]);
-      if (newSensors.length > 0) await registerSensors(session, newSensors);
+      const deviceIds = await registerDevices(session, partition, newDevices);
+      const sensorIds = await registerSensors(session, newSensors, deviceIds);
+      return { deviceIds, sensorIds };
     },
   );
+  for (const ref of newDevices)
+    ref.equipmentId = deviceIds.get(deviceKey(ref.tenant, ref.deviceId))!;
+  for (const sensor of newSensors)
+    sensor.id = sensorIds.get(
+      sensorKey(sensor.device.equipmentId, sensor.typeClass, sensor.name),
+    )!;
 }
+
+const deviceKey = (tenant: string, deviceId: string) =>
+  JSON.stringify([tenant, deviceId]);
+const sensorKey = (equipmentId: number, typeClass: string, name: string) =>
+  `${equipmentId}/${typeClass}/${name}`;
 
 async function registerDevices(
   session: Session,
   partition: number,
-  devices: readonly DeviceRef[],
-): Promise<void> {
+  devices: ReadonlySet<DeviceRef>,
+): Promise<Ids> {
+  if (devices.size === 0) return new Map();
   const unique = [
-    ...new Map(devices.map((ref) => [ref.address, ref])).values(),
+    ...new Map([...devices].map((ref) => [ref.address, ref])).values(),
   ];
   const rows = await session.rows<{
     id: number;
@@ -81,25 +99,27 @@ async function registerDevices(
     unique.map((ref) => ref.deviceId),
     unique.map((ref) => ref.site),
   ]);
-  const key = (tenant: string, deviceId: string) =>
-    JSON.stringify([tenant, deviceId]);
-  const ids = new Map(
-    rows.map((row) => [key(row.tenant_id, row.equip_uuid), row.id]),
+  return new Map(
+    rows.map((row) => [deviceKey(row.tenant_id, row.equip_uuid), row.id]),
   );
-  for (const ref of devices)
-    ref.equipmentId = ids.get(key(ref.tenant, ref.deviceId))!;
 }
 
 async function registerSensors(
   session: Session,
   sensors: readonly Sensor[],
-): Promise<void> {
-  const key = (equipmentId: number, typeClass: string, name: string) =>
-    `${equipmentId}/${typeClass}/${name}`;
-  const keyOf = (sensor: Sensor) =>
-    key(sensor.device.equipmentId, sensor.typeClass, sensor.name);
+  deviceIds: Ids,
+): Promise<Ids> {
+  if (sensors.length === 0) return new Map();
+  const equipmentOf = ({ device }: Sensor): number =>
+    device.equipmentId ||
+    deviceIds.get(deviceKey(device.tenant, device.deviceId))!;
   const unique = [
-    ...new Map(sensors.map((sensor) => [keyOf(sensor), sensor])).values(),
+    ...new Map(
+      sensors.map((sensor) => [
+        sensorKey(equipmentOf(sensor), sensor.typeClass, sensor.name),
+        sensor,
+      ]),
+    ).values(),
   ];
   const rows = await session.rows<{
     id: number;
@@ -107,7 +127,7 @@ async function registerSensors(
     sensor_uuid: string;
     type_class: string;
   }>(SENSORS, [
-    unique.map((sensor) => sensor.device.equipmentId),
+    unique.map(equipmentOf),
     unique.map((sensor) => sensor.device.tenant),
     unique.map((sensor) => sensor.name),
     unique.map((sensor) => sensor.typeClass),
@@ -116,11 +136,10 @@ async function registerSensors(
       sensor.unit === null ? null : storable(sensor.unit),
     ),
   ]);
-  const ids = new Map(
+  return new Map(
     rows.map((row) => [
-      key(row.equipment_id, row.type_class, row.sensor_uuid),
+      sensorKey(row.equipment_id, row.type_class, row.sensor_uuid),
       row.id,
     ]),
   );
-  for (const sensor of sensors) sensor.id = ids.get(keyOf(sensor))!;
 }
