@@ -1,3 +1,4 @@
+import pg from "pg";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { createTelemetryStore } from "../../src/adapters/timescale/telemetry-store.js";
@@ -181,6 +182,32 @@ test("late rows refresh their own buckets and no others", async () => {
       assert.is(notes.length, 0);
     },
   );
+});
+
+test("while a policy refreshes, no bucket is missing for a moment", async () => {
+  await withTelemetry({ extension: "auto" }, async (telemetry) => {
+    const { admin, store, counts, url } = telemetry;
+    await store(
+      Array.from({ length: 60 }, (_, i) => [NOW_US - (i + 2) * HOUR_US, i]),
+    );
+    const { rows: jobs } = await admin.query<{ job_id: number }>(
+      "SELECT job_id FROM timescaledb_information.jobs WHERE proc_name = 'policy_refresh_continuous_aggregate'",
+    );
+    assert.is(jobs.length, 2);
+    const total = async () =>
+      (await counts("hourly")).reduce((sum, [, n]) => sum + n, 0);
+    const runner = new pg.Client(url);
+    await runner.connect();
+    let running = true;
+    const refreshed = (async () => {
+      for (const { job_id: job } of jobs)
+        await runner.query(`CALL run_job(${job})`);
+    })().finally(() => (running = false));
+    const seen = new Set<number>();
+    while (running) seen.add(await total());
+    await refreshed.finally(() => runner.end());
+    assert.equal([...seen.add(await total())], [60]);
+  });
 });
 
 test("figures kept beyond the raw rows are not computed anew from what is left", async () => {

@@ -110,6 +110,12 @@ async function retentionStands(
   return wanted === null ? rows.length === 0 : rows[0]?.same === true;
 }
 
+/**
+ * One batch a refresh. In several, the newest first, the aggregate's watermark is ahead of the buckets still to come: until
+ * the run has ended (and where it fails, until the next) those of an hour ago are neither materialized nor computed.
+ */
+const ONE_BATCH = { buckets_per_batch: 0 };
+
 async function setRefresh(
   client: pg.Client,
   aggregate: string,
@@ -121,22 +127,29 @@ async function setRefresh(
   const { rows } = await client.query<{ same: boolean }>(
     `SELECT (config ->> 'start_offset')::interval = make_interval(hours => $2)
         AND (config ->> 'end_offset')::interval = make_interval(hours => $3)
-        AND schedule_interval = $4::interval AS same
+        AND schedule_interval = $4::interval AND config @> $5::jsonb AS same
      FROM timescaledb_information.jobs
      WHERE proc_name = 'policy_refresh_continuous_aggregate'
        AND format('%I.%I', hypertable_schema, hypertable_name)::regclass = $1::regclass`,
-    wanted,
+    [...wanted, ONE_BATCH],
   );
   if (rows[0]?.same === true) return;
+  await client.query("BEGIN");
   await client.query(
     "SELECT remove_continuous_aggregate_policy($1::regclass, if_exists => true)",
     [aggregate],
   );
-  await client.query(
+  const { rows: added } = await client.query<{ job: number }>(
     `SELECT add_continuous_aggregate_policy($1::regclass, start_offset => make_interval(hours => $2),
-              end_offset => make_interval(hours => $3), schedule_interval => $4::interval)`,
+              end_offset => make_interval(hours => $3), schedule_interval => $4::interval) AS job`,
     wanted,
   );
+  // Older versions have neither batches nor an argument for them; what they do not know of a config they leave alone.
+  await client.query(
+    "SELECT alter_job(job_id, config => config || $2) FROM timescaledb_information.jobs WHERE job_id = $1",
+    [added[0]!.job, ONE_BATCH],
+  );
+  await client.query("COMMIT");
 }
 
 /** Where rows do not live to see the columnstore, there is no policy. */
