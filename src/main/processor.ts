@@ -10,7 +10,7 @@ import { createTelemetryStore } from "../adapters/timescale/telemetry-store.js";
 import { createDecoder } from "../domain/decode.js";
 import { deviceReducer, type ApplyMessages } from "../domain/decide.js";
 import { TOPIC } from "../domain/names.js";
-import { createPatience } from "../pipeline/patience.js";
+import { createPatience, waitsFor } from "../pipeline/patience.js";
 import { createProcessor } from "../pipeline/processor.js";
 import { followTenants } from "../pipeline/tenants.js";
 import { LANE_TOPICS } from "../pipeline/lane-deps.js";
@@ -77,7 +77,7 @@ export async function startProcessor(
       readiness.report({
         part: "processor",
         ok: false,
-        reason: on === null ? "starting" : `waits for ${on.on}: ${on.error}`,
+        reason: on === null ? "starting" : waitsFor(on),
       }),
   });
   const tenants = followTenants(store, observer);

@@ -6,7 +6,7 @@ import { createObjectStore } from "../adapters/objects/store.js";
 import { createUploadStore } from "../adapters/timescale/uploads-store.js";
 import { createJudge } from "../domain/judge.js";
 import { TOPIC } from "../domain/names.js";
-import { createPatience } from "../pipeline/patience.js";
+import { createPatience, waitsFor } from "../pipeline/patience.js";
 import { createClaimHandler } from "../pipeline/upload-claims.js";
 import { createIngest } from "../pipeline/upload-ingest.js";
 import { createWorker } from "../pipeline/worker.js";
@@ -52,8 +52,7 @@ async function start(base: RoleBase): Promise<void> {
     signal: starting.signal,
     observer,
     clock: Date.now,
-    waiting: (on) =>
-      report(on === null ? "starting" : `waits for ${on.on}: ${on.error}`),
+    waiting: (on) => report(on === null ? "starting" : waitsFor(on)),
   });
   await patiently(() => objects.prepare(config.FILE_RETENTION_DAYS));
   const clusterId = await patiently(() => log.clusterId());

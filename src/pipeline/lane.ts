@@ -10,7 +10,7 @@
 import type { LogRecord } from "../domain/message.js";
 import { reasonOf, TwinstreamError } from "../errors.js";
 import type { Claim } from "../ports.js";
-import { createPatience, type Awaited } from "./patience.js";
+import { type Awaited, createPatience, waitsFor } from "./patience.js";
 import { findPositions } from "./position.js";
 import { retryDelays, waitOr } from "./retry.js";
 import { LANE_TOPICS, type LaneDeps } from "./lane-deps.js";
@@ -245,7 +245,7 @@ export function createLane(
     },
     get trouble() {
       if (refusal !== null && mode === "refused") return refusal.message;
-      if (waiting !== null) return `waits for ${waiting.on}: ${waiting.error}`;
+      if (waiting !== null) return waitsFor(waiting);
       return null;
     },
     assign(newGeneration) {

@@ -32,6 +32,13 @@ interface Waiting {
   readonly sinceMs: number;
 }
 
+/** As readiness says it. */
+export const waitsFor = ({
+  on,
+  error,
+}: Pick<Waiting, "on" | "error">): string =>
+  `waits for ${on === "log" ? "the log" : on}: ${error}`;
+
 /**
  * Answers a function that repeats work while it fails with an error that says it can be retried. Other errors go through,
  * and so does the last error once the signal aborts. Several works may wait at a time; each says so for itself.

@@ -205,7 +205,11 @@ test("while a policy refreshes, no bucket is missing for a moment", async () => 
     })().finally(() => (running = false));
     const seen = new Set<number>();
     while (running) seen.add(await total());
-    await refreshed.finally(() => runner.end());
+    try {
+      await refreshed;
+    } finally {
+      await runner.end();
+    }
     assert.equal([...seen.add(await total())], [60]);
   });
 });
