@@ -140,12 +140,6 @@ export const ERRORS = {
     canRetry: false,
     status: 404,
   },
-  FIGURES_TOO_LARGE: {
-    message:
-      "the figures over these readings are larger than a double holds; ask for the readings themselves with resolution=raw",
-    canRetry: false,
-    status: 422,
-  },
   METHOD_NOT_ALLOWED: {
     message:
       "this address does not take this method; the Allow header names those it takes",

@@ -10,6 +10,7 @@ import { shown } from "./fault.js";
 import type { Judge } from "./judge.js";
 import type { TypeClass } from "./message.js";
 import { isSegment } from "./names.js";
+import { isBearable, unbearable } from "./points.js";
 import { parseTime } from "./time.js";
 
 /** What an equipment's readings are held against. */
@@ -138,6 +139,8 @@ function readReading(
     );
   const typeClass = classOf(valor);
   if (typeClass === null) return refuse(".valor", badValue(valor));
+  if (typeof valor === "number" && !isBearable(valor))
+    return refuse(".valor", unbearable(valor), "row_refused");
   if (timestamp === undefined || timestamp === null)
     return refuse(".timestamp", `expected a time, got ${shown(timestamp)}`);
   const timeUs = parseTime(timestamp);

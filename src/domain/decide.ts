@@ -5,7 +5,7 @@
 import type { DeviceState, Effects, LastState, Sensor } from "./device.js";
 import { type Draft, draftOf, effectsOf } from "./effects.js";
 import { fullMessage } from "./envelope.js";
-import { deadLetterOf } from "./message-letter.js";
+import { deadLetterOf, readingBytes } from "./message-letter.js";
 import type {
   BulkMessage,
   DataMessage,
@@ -13,6 +13,7 @@ import type {
   Message,
   Point,
 } from "./message.js";
+import { unbearable } from "./points.js";
 import { toSeconds } from "./time.js";
 
 export interface DeviceRules {
@@ -138,23 +139,36 @@ function applyData(
     });
   }
   draft.points += message.points.length;
-  if (message.conflicts.length > 0)
-    draft.deadLetters.push(...conflictsOf(message, rules.tenantPrefix));
+  if (message.conflicts.length + message.refused.length > 0)
+    draft.deadLetters.push(...leftOut(message, rules.tenantPrefix));
 }
 
-/** Made from one letter, so that they share its bytes: 999 conflicts in a message of 2 MB would hold 2 GB. */
-function conflictsOf(message: DataMessage, tenantPrefix: string): DeadLetter[] {
-  const whole = deadLetterOf(message, tenantPrefix, {
-    reason: "conflict",
-    detail: "",
-    item: -1,
+/**
+ * A letter for each point left out, in their order. The first holds the message's bytes, the others their reading alone:
+ * 999 copies of a message of 64 KiB or more would be a flood of the device's making.
+ */
+function leftOut(message: DataMessage, tenantPrefix: string): DeadLetter[] {
+  const { conflicts, refused, timeUs } = message;
+  const whys: Pick<DeadLetter, "reason" | "detail" | "payload" | "item">[] = [
+    ...conflicts.map((point) => ({
+      reason: "conflict" as const,
+      detail: `points[${point.item}].name: ${JSON.stringify(point.name)} stands earlier in the same message; the first counts`,
+      payload: readingBytes(point, timeUs),
+      item: point.item,
+    })),
+    ...refused.map((point) => ({
+      reason: "row_refused" as const,
+      detail: `points[${point.item}].v: ${JSON.stringify(point.name)}: ${unbearable(point.value!)}`,
+      payload: readingBytes(point, timeUs),
+      item: point.item,
+    })),
+  ];
+  const [first, ...others] = whys.toSorted((a, b) => a.item - b.item);
+  const letter = deadLetterOf(message, tenantPrefix, {
+    ...first!,
     attempts: 1,
   });
-  return message.conflicts.map((point) => ({
-    ...whole,
-    detail: `points[${point.item}].name: ${JSON.stringify(point.name)} stands earlier in the same message; the first counts`,
-    item: point.item,
-  }));
+  return [letter, ...others.map((why) => ({ ...letter, ...why }))];
 }
 
 /** What Redis shows of a message: an update, a place in the history, the last state if it is the newest. */

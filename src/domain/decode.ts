@@ -23,9 +23,9 @@ import {
   HEADER,
   type LogRecord,
   type Message,
-  type Point,
 } from "./message.js";
 import { address, deviceTopic, parseTopic } from "./names.js";
+import { sortPoints } from "./points.js";
 import {
   readAck,
   readBulk,
@@ -109,7 +109,7 @@ export function createDecoder(rules: DecodeRules): Decoder {
       if (wrong !== null) return wrong;
       timeUs = own;
     }
-    const { first, repeated } = separate(points);
+    const { stored, conflicts, refused } = sortPoints(points);
     return {
       kind: "data",
       source: record,
@@ -119,8 +119,9 @@ export function createDecoder(rules: DecodeRules): Decoder {
       site: envelope.site,
       arrivalUs,
       timeUs,
-      points: first,
-      conflicts: repeated,
+      points: stored,
+      conflicts,
+      refused,
       payload: text,
       untimedId: timeField === null ? untimedId(record, text) : null,
       redelivered: record.headers[HEADER.dup] === "1",
@@ -210,34 +211,6 @@ const baseOf = (record: LogRecord, envelope: Envelope) => ({
   site: envelope.site,
   arrivalUs: envelope.arrivalUs,
 });
-
-const NONE: readonly Point[] = [];
-/** Up to here comparing all names with one another is faster than making a set of them. */
-const FEW_POINTS = 8;
-
-/** The first point of each name, and those whose name an earlier one has. */
-function separate(points: readonly Point[]): {
-  readonly first: readonly Point[];
-  readonly repeated: readonly Point[];
-} {
-  if (points.length <= FEW_POINTS && allDiffer(points))
-    return { first: points, repeated: NONE };
-  const names = new Set<string>();
-  const first: Point[] = [];
-  const repeated: Point[] = [];
-  for (const point of points) {
-    (names.has(point.name) ? repeated : first).push(point);
-    names.add(point.name);
-  }
-  return { first, repeated };
-}
-
-function allDiffer(points: readonly Point[]): boolean {
-  for (let i = 1; i < points.length; i++)
-    for (let j = 0; j < i; j++)
-      if (points[i]?.name === points[j]?.name) return false;
-  return true;
-}
 
 /** By bridge, MQTT packet id and 72 bits of the payload's SHA-256: only the last few of one device are ever compared. */
 function untimedId(record: LogRecord, text: string): string | null {

@@ -1,7 +1,8 @@
-/** Dead letters of messages that were decoded: poison, quarantined ones, conflicts. */
+/** Dead letters of messages that were decoded: poison, quarantined ones, points left out. */
 import type { DeadLetterReason } from "../errors.js";
-import type { DeadLetter, Message } from "./message.js";
+import type { DeadLetter, Message, Point } from "./message.js";
 import { deviceTopic } from "./names.js";
+import { toIso } from "./time.js";
 
 /** A message kept with its reason, under the topic that its device used. */
 export function deadLetterOf(
@@ -29,6 +30,15 @@ export function deadLetterOf(
     attempts: why.attempts,
   };
 }
+
+/** What a point's letter keeps of its message. */
+export const readingBytes = (
+  { name, type, value, text }: Pick<Point, "name" | "type" | "value" | "text">,
+  timeUs: number,
+): Buffer =>
+  Buffer.from(
+    JSON.stringify({ name, t: type, v: text ?? value, ts: toIso(timeUs) }),
+  );
 
 /** The MQTT topic that the device used; the log's for what comes from no device. */
 function topicOf(message: Message, tenantPrefix: string): string {

@@ -59,9 +59,12 @@ export interface DataMessage extends MessageBase {
   readonly kind: "data";
   /** The reading's time: the payload's own, else the arrival. */
   readonly timeUs: number;
+  /** Those that become rows; maybe none. */
   readonly points: readonly Point[];
   /** Points left out because an earlier one of this message has the same name. */
   readonly conflicts: readonly Point[];
+  /** Points left out because no figure could be made of their number. */
+  readonly refused: readonly Point[];
   /** JSON text of the device's payload, as the device wrote it. */
   readonly payload: string;
   /** For messages without a time of their own: `bridge:packet:hash`, by which a redelivery is known; else null. */

@@ -48,14 +48,18 @@ export function deadLetterProducer(
   const produced = new Set<string>();
   return async (refused) => {
     const all = [...letters, ...refused.map(letterOf)];
-    const fresh = all.filter((letter) => !produced.has(placeOf(letter)));
-    if (fresh.length === 0) return;
+    const fresh = new Map<string, DeadLetter>();
+    for (const letter of all) {
+      const place = placeOf(letter);
+      if (!produced.has(place) && !fresh.has(place)) fresh.set(place, letter);
+    }
+    if (fresh.size === 0) return;
     const atMs = clock();
     await log.append(
       TOPIC.dataDeadLetters,
-      fresh.map((letter) => deadLetterRecord(letter, atMs)),
+      [...fresh.values()].map((letter) => deadLetterRecord(letter, atMs)),
     );
-    for (const letter of fresh) produced.add(placeOf(letter));
+    for (const place of fresh.keys()) produced.add(place);
   };
 }
 

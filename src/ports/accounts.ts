@@ -1,4 +1,4 @@
-/** Who may do what, and for how long. */
+/** Users, their sessions, and how much they may ask. Times are Unix milliseconds. */
 
 export type UserRole = "admin" | "operator" | "viewer";
 
@@ -14,11 +14,11 @@ export interface Account extends User {
   readonly disabled: boolean;
 }
 
-/** Who may log in; a log-in knows no tenant yet. */
+/** Looked up by name alone: a log-in knows no tenant yet. */
 export interface AccountStore {
   /**
-   * Counts an attempt as failed until `begin` says otherwise, and answers the account (null when there is none) and whether
-   * the name is locked out; the same work for a name that nobody has.
+   * Counts a failed log-in, which `TokenStore.begin` takes back; while the name is locked out nothing is counted. Takes the
+   * same work for a name that nobody has (`account` null), which is locked out like any other.
    */
   attempt(
     username: string,
@@ -27,25 +27,31 @@ export interface AccountStore {
 
 /** What became of a refresh token that was presented. */
 export type Rotation =
+  /** There is none of this hash, or its time is over. */
   | { readonly state: "unknown" }
   | { readonly state: "rotated"; readonly user: User }
-  /** It was spent before: its family is ended now. */
+  /** It was spent before: somebody has a copy, so its family is ended now. */
   | { readonly state: "reused"; readonly user: User }
   /** Its family was ended before, or its user is disabled. */
   | { readonly state: "ended"; readonly user: User };
 
-/** Refresh tokens by their hash; each log-in begins a family of them. */
+/** Refresh tokens, known by their SHA-256; a log-in and all tokens that follow from it are a family. */
 export interface TokenStore {
+  /** A log-in that succeeded: its first token. Forgets the name's failed ones. */
   begin(username: string, tokenHash: Buffer, expiresMs: number): Promise<void>;
-  /** Spends one and puts the next in its place. */
+  /** Spends one token and puts the next in its place; two at once with the same token are one `rotated`, one `reused`. */
   rotate(spent: Buffer, next: Buffer, expiresMs: number): Promise<Rotation>;
-  /** Ends the family of this user's token; false when there is no such token of this user. */
+  /** Ends the token's family; false when this user has no such token. */
   end(username: string, tokenHash: Buffer): Promise<boolean>;
 }
 
 /** Requests counted for all gateway processes together. */
 export interface RateCounter {
-  /** Counts one more within the window that the first of them began; answers the count and the milliseconds left of it. */
+  /**
+   * One more request under this key. A window begins with its first request; answers how many it holds and the milliseconds
+   * left of it.
+   * @throws VIEW_UNREACHABLE
+   */
   hit(
     key: string,
     windowMs: number,

@@ -1,32 +1,37 @@
-/** What questions of the past ask of the database. */
+/** What the gateway asks the database of the past. Times are microseconds since the Unix epoch. */
 import type { TypeClass } from "../domain/message.js";
 
+/** A point of a device, as the database knows it. */
 export interface SensorRecord {
   readonly id: number;
   readonly name: string;
+  /** In the words of the device or the uploader. */
   readonly type: string | null;
   readonly typeClass: TypeClass;
   readonly unit: string | null;
 }
 
-/** Which readings or buckets; `after` is the last one that was read already, by (sensor, time). */
+/** Which readings, or which buckets by their beginning. */
 export interface AnalyticsQuestion {
   readonly tenant: string;
-  /** In ascending order. */
+  /** Ascending. */
   readonly sensorIds: readonly number[];
   readonly fromUs: number;
   /** Exclusive. */
   readonly toUs: number;
+  /** Only what comes behind this place, in the order of (sensor, time); null for all. */
   readonly after: { readonly sensorId: number; readonly timeUs: number } | null;
 }
 
 export interface Reading {
   readonly sensorId: number;
   readonly timeUs: number;
+  /** Numbers, and booleans as 0 or 1; null for text. */
   readonly value: number | null;
   readonly text: string | null;
 }
 
+/** The figures of one hour or day (UTC); null where there are no numbers, or only one for a deviation. */
 export interface Bucket {
   readonly sensorId: number;
   /** Its beginning. */
@@ -34,6 +39,7 @@ export interface Bucket {
   readonly avg: number | null;
   readonly max: number | null;
   readonly min: number | null;
+  /** Texts count too. */
   readonly count: number;
   readonly stddev: number | null;
   readonly median: number | null;
@@ -41,9 +47,12 @@ export interface Bucket {
   readonly p99: number | null;
 }
 
-/** What the gateway reads of history, by (sensor, time); always within one tenant. */
+/** Rows come in the order of (sensor, time), and only those of the question's tenant. Throws STORE_UNREACHABLE. */
 export interface AnalyticsReader {
-  /** Sensors by id, after `afterId`, of these names (null: of all); null when the tenant has no such device. */
+  /**
+   * A device's sensors in the order of their ids: at most `limit` of those after `afterId`, of these names only unless null.
+   * Null when the tenant has no such device.
+   */
   equipment(
     tenant: string,
     deviceId: string,
@@ -53,20 +62,25 @@ export interface AnalyticsReader {
       limit: number;
     },
   ): Promise<{ name: string | null; sensors: SensorRecord[] } | null>;
-  /** Times of each sensor's newest readings before one, newest first, at most `limit` a sensor. */
+  /**
+   * When each sensor spoke last: its newest times before `beforeUs`, newest first, at most `limit`, none from more than 40
+   * days earlier. Every sensor asked for has a list.
+   */
   newestTimes(
     tenant: string,
     sensorIds: readonly number[],
     beforeUs: number,
     limit: number,
   ): Promise<Map<number, number[]>>;
+  /** The first `limit`. */
   buckets(
     question: AnalyticsQuestion,
     level: "hour" | "day",
     limit: number,
   ): Promise<Bucket[]>;
+  /** The first `limit`. */
   readings(question: AnalyticsQuestion, limit: number): Promise<Reading[]>;
-  /** All of them, some at a time, over one snapshot. */
+  /** All of them over one snapshot, some at a time: the next are read once `each` has resolved. Rejects as `each` does. */
   streamBuckets(
     question: AnalyticsQuestion,
     level: "hour" | "day",

@@ -1,9 +1,14 @@
 /**
  * How fast a month of one device is shown by hours: rows loaded by COPY, aggregates refreshed, chunks older than a week in the
  * columnstore as the policies leave them. Against the same eight figures worked out from the raw rows, in the same run.
+ * Exits 1 when the aggregates are not FLOOR times as fast; whether the goal in milliseconds is met depends on the machine
+ * and on what else it does, and is printed.
  *
  *   npm run bench:history -- --devices 50 --days 30 --questions 200
  */
+import { once } from "node:events";
+import { Agent, type IncomingMessage, request } from "node:http";
+import { availableParallelism, loadavg } from "node:os";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { parseArgs } from "node:util";
@@ -29,8 +34,10 @@ const questions = Number(values.questions);
 /** Questions to the raw rows, which take long. */
 const RAW_QUESTIONS = 20;
 const TARGET_P95_MS = 50;
-/** The aggregates must be this many times as fast as the raw rows. */
-const FLOOR = 3;
+/** The aggregates must be this many times as fast as the raw rows; full size gave 10. */
+const FLOOR = 4;
+/** A bucket with its ten names, as JSON. */
+const LEAST_BUCKET_BYTES = 150;
 const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
 const say = (line: string): void => {
@@ -97,6 +104,8 @@ const FROM_RAW = `
 interface Times {
   readonly p50: number;
   readonly p95: number;
+  /** Of this process, a question: what is left of a time that a busy machine drew out. */
+  readonly cpu: number;
 }
 
 /** Milliseconds of each question, of one device after another. */
@@ -105,21 +114,36 @@ async function timed(
   ask: (device: number) => Promise<void>,
 ): Promise<Times> {
   const took: number[] = [];
+  let before = process.cpuUsage();
   // The first few fill caches and connect.
   for (let i = -3; i < count; i++) {
+    if (i === 0) before = process.cpuUsage();
     const began = performance.now();
     await ask(1 + (((i + 3) * 7) % devices));
     if (i >= 0) took.push(performance.now() - began);
   }
+  const { user, system } = process.cpuUsage(before);
   took.sort((a, b) => a - b);
   const at = (part: number) => took[Math.floor(part * (took.length - 1))]!;
-  return { p50: at(0.5), p95: at(0.95) };
+  const cpu = (user + system) / 1000 / count;
+  return { p50: at(0.5), p95: at(0.95), cpu };
 }
 
-const shown = ({ p50, p95 }: Times): string =>
-  `p50 ${p50.toFixed(1)} ms, p95 ${p95.toFixed(1)} ms`;
+const shown = ({ p50, p95, cpu }: Times): string =>
+  `p50 ${p50.toFixed(1)} ms, p95 ${p95.toFixed(1)} ms, ${cpu.toFixed(1)} ms of CPU here`;
 const sensorIds = (device: number): number[] =>
   Array.from({ length: sensors }, (_, i) => (device - 1) * sensors + i + 1);
+
+/** The body, as it came: what its reader does with it is not the gateway's time. */
+async function answerTo(url: string, agent: Agent): Promise<Buffer> {
+  const parts: Buffer[] = [];
+  const [response] = (await once(
+    request(url, { agent }).end(),
+    "response",
+  )) as [IncomingMessage];
+  for await (const part of response) parts.push(part as Buffer);
+  return Buffer.concat(parts);
+}
 
 const database = await openDatabase({ extension: "auto", rawRetentionDays: 0 });
 const reader = createAnalyticsReader({
@@ -160,21 +184,27 @@ try {
   });
   say(`by hour, the gateway's reader: ${shown(byReader)}`);
 
-  let byHttp: Times = { p50: 0, p95: 0 };
+  let byHttp: Times = { p50: 0, p95: 0, cpu: 0 };
+  let bytes = 0;
   await withGateway(
-    async ({ get }) => {
+    async ({ app }) => {
+      const base = await app.listen({ host: "127.0.0.1", port: 0 });
+      const agent = new Agent({ keepAlive: true });
       byHttp = await timed(questions, async (device) => {
-        const answer = await get(
-          `/analytics/equipment/bench-${device}/history?from=${startMs}&to=${nowMs}`,
+        const body = await answerTo(
+          `${base}/analytics/equipment/bench-${device}/history?from=${startMs}&to=${nowMs}`,
+          agent,
         );
-        const body = answer.body as { resolution: string; next: null };
-        if (answer.status !== 200 || body.resolution !== "hour")
-          throw new Error(answer.text.slice(0, 500));
+        const isWhole = body.includes('"resolution":"hour"');
+        if (!isWhole || body.length < sensors * days * 24 * LEAST_BUCKET_BYTES)
+          throw new Error(body.toString("utf8", 0, 500));
+        bytes = body.length;
       });
+      agent.destroy();
     },
     { deps: { analytics: reader, clock: Date.now } },
   );
-  say(`by hour, over HTTP (parsed by the client): ${shown(byHttp)}`);
+  say(`by hour, over HTTP: ${shown(byHttp)} (${bytes} bytes)`);
 
   await admin.query("SET ROLE twinstream_reader");
   await admin.query("SET app.tenant_id = 'default'");
@@ -191,7 +221,10 @@ try {
   const ratio = fromRaw.p50 / byReader.p50;
   const met = byHttp.p95 <= TARGET_P95_MS;
   say(
-    `the aggregates are ${ratio.toFixed(1)} times as fast (floor ${FLOOR}); p95 over HTTP ${met ? "meets" : "misses"} ${TARGET_P95_MS} ms`,
+    `p95 over HTTP: goal ${TARGET_P95_MS} ms, measured ${byHttp.p95.toFixed(1)} ms, ${met ? "met" : "not met"}`,
+  );
+  say(
+    `against raw rows: floor ${FLOOR} times as fast, measured ${ratio.toFixed(1)}, ${ratio >= FLOOR ? "met" : "not met"} (machine load ${loadavg()[0]!.toFixed(1)} on ${availableParallelism()} cores)`,
   );
   if (values.json)
     console.log(JSON.stringify({ byReader, byHttp, fromRaw, ratio, met }));

@@ -17,8 +17,8 @@ export interface BadInput {
 
 export interface Stored {
   readonly stored: readonly ExpectedPoint[];
-  /** Points left aside because an earlier one of the message has their name. */
-  readonly conflicts?: readonly ExpectedPoint[];
+  /** Points that become no rows, in the order of the message. */
+  readonly leftOut?: readonly LeftOut[];
   /** Milliseconds of the rows' time relative to `nowMs`; absent where the arrival counts. */
   readonly timeMs?: number;
 }
@@ -32,6 +32,14 @@ export interface ExpectedPoint {
   readonly typeClass: "num" | "bool" | "text";
   readonly value: number | null;
   readonly text: string | null;
+}
+
+export interface LeftOut extends ExpectedPoint {
+  /** `conflict`: an earlier point has its name. `row_refused`: figures of its number would overflow. */
+  readonly reason: "conflict" | "row_refused";
+  /** Its place in the message, and its type there. */
+  readonly item: number;
+  readonly t: string;
 }
 
 export const num = (name: string, value: number): ExpectedPoint => ({
@@ -51,6 +59,18 @@ export const text = (name: string, value: string): ExpectedPoint => ({
   typeClass: "text",
   value: null,
   text: value,
+});
+
+export const conflict = (
+  item: number,
+  t: string,
+  point: ExpectedPoint,
+): LeftOut => ({ ...point, reason: "conflict", item, t });
+const refused = (item: number, t: string, point: ExpectedPoint): LeftOut => ({
+  ...point,
+  reason: "row_refused",
+  item,
+  t,
 });
 
 const DAY_MS = 86_400_000;
@@ -254,13 +274,48 @@ export const BAD_INPUT: readonly BadInput[] = [
   {
     name: "integers beyond 2^53",
     payload: v1(
-      `[${point("a", "int", "9007199254740993")},${point("b", "int", "-12345678901234567890")},${point("c", "num", "1e300")}]`,
+      `[${point("a", "int", "9007199254740993")},${point("b", "int", "-12345678901234567890")}]`,
+    ),
+    outcome: {
+      stored: [num("a", 9007199254740992), num("b", -12345678901234567000)],
+      timeMs: 0,
+    },
+  },
+  {
+    name: "numbers that averages can bear, and one beyond them among its neighbours",
+    payload: v1(
+      `[${point("a", "num", "1e140")},${point("b", "int", "-1e140")},${point("c", "num", "5e-324")},${point("d", "float", "1e300")},${point("e", "bool", "true")}]`,
     ),
     outcome: {
       stored: [
-        num("a", 9007199254740992),
-        num("b", -12345678901234567000),
-        num("c", 1e300),
+        num("a", 1e140),
+        num("b", -1e140),
+        num("c", 5e-324),
+        bool("e", 1),
+      ],
+      leftOut: [refused(3, "float", num("d", 1e300))],
+      timeMs: 0,
+    },
+  },
+  {
+    name: "no number that averages can bear",
+    payload: raw('{"a":{"b":-1.7976931348623157e308}}'),
+    outcome: {
+      stored: [],
+      leftOut: [refused(0, "num", num("a.b", -Number.MAX_VALUE))],
+    },
+  },
+  {
+    name: "a number beyond bearing, its name again, and another: the first counts",
+    payload: v1(
+      `[${point("a", "float", "1")},${point("b", "num", "1.1e140")},${point("b", "num", "2")},${point("a", "num", "-1e200")}]`,
+    ),
+    outcome: {
+      stored: [num("a", 1)],
+      leftOut: [
+        refused(1, "num", num("b", 1.1e140)),
+        conflict(2, "num", num("b", 2)),
+        conflict(3, "num", num("a", -1e200)),
       ],
       timeMs: 0,
     },
@@ -325,7 +380,7 @@ export const BAD_INPUT: readonly BadInput[] = [
     ),
     outcome: {
       stored: [num("a", 1), num("b", 2)],
-      conflicts: [text("a", "x")],
+      leftOut: [conflict(2, "text", text("a", "x"))],
       timeMs: 0,
     },
   },
@@ -338,14 +393,19 @@ export const BAD_INPUT: readonly BadInput[] = [
     ),
     outcome: {
       stored: [num("a", 1)],
-      conflicts: Array<ExpectedPoint>(999).fill(num("a", 1)),
+      leftOut: Array.from({ length: 999 }, (_, i) =>
+        conflict(i + 1, "int", num("a", 1)),
+      ),
       timeMs: 0,
     },
   },
   {
     name: "two ways to one dotted path",
     payload: raw('{"a.b":1,"a":{"b":2}}'),
-    outcome: { stored: [num("a.b", 1)], conflicts: [num("a.b", 2)] },
+    outcome: {
+      stored: [num("a.b", 1)],
+      leftOut: [conflict(1, "num", num("a.b", 2))],
+    },
   },
   {
     name: "__proto__ as a point name",

@@ -60,6 +60,7 @@ bulk("a value is a number, a boolean or a text", () => {
   for (const [valor, value, text, typeClass] of [
     [-0.5, -0.5, null, "num"],
     [2 ** 60, 2 ** 60, null, "num"],
+    [-1e140, -1e140, null, "num"],
     [true, 1, null, "bool"],
     [false, 0, null, "bool"],
     ["RUN", null, "RUN", "text"],
@@ -103,6 +104,8 @@ bulk(
       [{ valor: null }, ".valor", "bulk_invalid"],
       [{ valor: undefined }, ".valor", "bulk_invalid"],
       [{ valor: JSON.parse("1e400") }, ".valor", "bulk_invalid"],
+      [{ valor: 1.01e140 }, ".valor", "row_refused"],
+      [{ valor: -Number.MAX_VALUE }, ".valor", "row_refused"],
       [{ valor: Number.NaN }, ".valor", "bulk_invalid"],
       [{ valor: {} }, ".valor", "bulk_invalid"],
       [{ valor: [1] }, ".valor", "bulk_invalid"],

@@ -165,6 +165,59 @@ test("a point name that stands twice in a message makes one row and one conflict
   assert.is(letter!.topic, "devices/dev-1/data");
 });
 
+test("a point whose number is beyond bearing makes no row, and Redis shows the message as it came", () => {
+  const message = reading(1, {
+    points: [point({ name: "a", value: 1 })],
+    refused: [point({ name: "b", value: 1e200, item: 1 })],
+  });
+  const { store, view, outcome } = apply(fresh, message).effects;
+  assert.equal(
+    store.rows.map(({ sensor }) => sensor.name),
+    ["a"],
+  );
+  assert.is(outcome.points, 1);
+  const [letter] = store.deadLetters;
+  assert.is(letter!.reason, "row_refused");
+  assert.is(letter!.item, 1);
+  assert.is(
+    letter!.detail,
+    'points[1].v: "b": 1e+200 is beyond ±1e+140, where averages overflow',
+  );
+  assert.is(view.last?.payload, message.payload);
+  assert.is(view.publish.length, 1);
+});
+
+test("of points left out the first holds the message's bytes, the others their reading alone", () => {
+  const message = reading(1, {
+    points: [],
+    conflicts: [point({ name: "a", value: 3, item: 2 })],
+    refused: [0, 1, 3].map((item) =>
+      point({ name: `p${item}`, value: 1e200, item }),
+    ),
+    payload: `{"note":"${"x".repeat(2000)}"}`,
+  });
+  const letters = apply(fresh, message).effects.store.deadLetters;
+  assert.equal(
+    letters.map(({ item, reason }) => [item, reason]),
+    [
+      [0, "row_refused"],
+      [1, "row_refused"],
+      [2, "conflict"],
+      [3, "row_refused"],
+    ],
+  );
+  assert.is(String(letters[0]!.payload), message.payload);
+  const ts = new Date(NOW_MS).toISOString();
+  assert.equal(
+    letters.slice(1).map(({ payload }) => JSON.parse(String(payload))),
+    [
+      { name: "p1", t: "float", v: 1e200, ts },
+      { name: "a", t: "float", v: 3, ts },
+      { name: "p3", t: "float", v: 1e200, ts },
+    ],
+  );
+});
+
 test("a point that changes its type class becomes a second sensor, and both stay known", () => {
   const number = reading(1, { points: [point({ name: "a" })] });
   const text = reading(2, {

@@ -28,7 +28,7 @@ const near = fc
             {
               name: fc.oneof(fc.string(), fc.jsonValue()),
               t: fc.constantFrom("float", "bool", "text", "what"),
-              v: fc.jsonValue(),
+              v: fc.oneof(fc.double(), fc.jsonValue()),
               u: fc.jsonValue(),
               ts: fc.jsonValue(),
             },
@@ -69,11 +69,22 @@ function settled(outcome: Message | DeadLetter): void {
   assert.is.not(outcome.address, "");
   assert.ok(outcome.arrivalUs > 0);
   if (outcome.kind !== "data" && outcome.kind !== "bulk") return;
-  assert.ok(outcome.points.length > 0);
   assert.ok(Number.isSafeInteger(outcome.timeUs));
-  const names = outcome.points.map((it) => it.name);
-  if (outcome.kind === "data")
+  if (outcome.kind === "bulk") assert.ok(outcome.points.length > 0);
+  if (outcome.kind === "data") {
+    const { points, conflicts, refused } = outcome;
+    const names = [...points, ...refused].map((it) => it.name);
     assert.is(new Set(names).size, names.length, "names are distinct");
+    const items = [...points, ...conflicts, ...refused].map((it) => it.item);
+    assert.equal(
+      items.toSorted((a, b) => a - b),
+      items.map((_, i) => i),
+      "every point is in one place",
+    );
+    for (const { value } of points)
+      assert.ok(value === null || Math.abs(value) <= 1e140);
+    for (const { value } of refused) assert.ok(Math.abs(value!) > 1e140);
+  }
   for (const point of outcome.points)
     assert.is(
       point.typeClass === "text"

@@ -10,7 +10,7 @@ import type {
   Point,
 } from "../../src/domain/message.js";
 import { address, parseTopic } from "../../src/domain/names.js";
-import { BAD_INPUT, type BadInput } from "./bad-input.js";
+import { BAD_INPUT, type BadInput, type LeftOut } from "./bad-input.js";
 import { heard, NOW_MS, PARTITIONS, recordOf, RULES } from "./records.js";
 
 const { decode } = createDecoder(RULES);
@@ -50,6 +50,19 @@ const told = (points: readonly Point[]) =>
     text,
   }));
 
+const leftOutOf = ({ conflicts, refused }: DataMessage): LeftOut[] =>
+  [
+    ...conflicts.map((point) => ({ point, reason: "conflict" as const })),
+    ...refused.map((point) => ({ point, reason: "row_refused" as const })),
+  ]
+    .map(({ point, reason }) => ({
+      ...told([point])[0]!,
+      reason,
+      item: point.item,
+      t: point.type,
+    }))
+    .toSorted((a, b) => a.item - b.item);
+
 const bad = suite("bad input");
 
 for (const input of BAD_INPUT)
@@ -69,7 +82,7 @@ for (const input of BAD_INPUT)
     } else {
       const message = dataOf(decoded);
       assert.equal(told(message.points), outcome.stored);
-      assert.equal(told(message.conflicts), outcome.conflicts ?? []);
+      assert.equal(leftOutOf(message), outcome.leftOut ?? []);
       assert.is(message.timeUs, (NOW_MS + (outcome.timeMs ?? 0)) * 1000);
       assert.is(message.payload, String(input.payload(NOW_MS)));
     }
@@ -231,6 +244,7 @@ telemetry("a v1 message becomes its points at its own time", () => {
     arrivalUs: NOW_MS * 1000,
     timeUs: Date.UTC(2025, 10, 20, 9, 59, 59, 500) * 1000,
     conflicts: [],
+    refused: [],
     payload,
     untimedId: null,
     redelivered: false,

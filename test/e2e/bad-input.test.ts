@@ -4,7 +4,12 @@ import mqtt from "mqtt";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { TOPIC } from "../../src/domain/names.js";
-import { BAD_INPUT, num, type BadInput } from "../domain/bad-input.js";
+import {
+  BAD_INPUT,
+  conflict,
+  num,
+  type BadInput,
+} from "../domain/bad-input.js";
 import { MARKER, withRunning, type Running } from "../support/fleet.js";
 import { within } from "../support/wait.js";
 import {
@@ -41,7 +46,9 @@ const HEAVY: BadInput = {
     ),
   outcome: {
     stored: [num("a", 1)],
-    conflicts: Array<ReturnType<typeof num>>(999).fill(num("a", 1)),
+    leftOut: Array.from({ length: 999 }, (_, i) =>
+      conflict(i + 1, "int", num("a", 1)),
+    ),
     timeMs: 0,
   },
 };
@@ -93,7 +100,7 @@ test("each kind has its exact rows or its one dead letter, and harms no neighbou
       await checkRows(running, cases, nowMs);
       await checkForeignRows(running, foreign);
       const letters = await checkLetters(running, [
-        ...cases.flatMap(lettersOf),
+        ...cases.flatMap((one) => lettersOf(one, nowMs)),
         ...foreign.flatMap((one) => one.letter ?? []),
       ]);
       const sources = [...onLog, ...(await log.all(TOPIC.commands))];
@@ -268,18 +275,24 @@ async function checkForeignRows(
   );
 }
 
-/** What must be kept of a case: nothing where its message is stored whole. */
-function lettersOf(one: Case): Letter[] {
+/** What must be kept of a case: nothing where its message is stored whole; of points left out the first has its bytes. */
+function lettersOf(one: Case, nowMs: number): Letter[] {
   const { outcome, mqttTopic: topic, bytes } = one;
   if (one.brokerRefuses) return [];
   if ("reason" in outcome) return [{ topic, item: -1, bytes, ...outcome }];
-  return (outcome.conflicts ?? []).map((point, i) => ({
-    topic,
-    reason: "conflict",
-    item: outcome.stored.length + i,
-    bytes,
-    detail: JSON.stringify(point.name),
-  }));
+  const ts = new Date(nowMs + (outcome.timeMs ?? 0)).toISOString();
+  return (outcome.leftOut ?? []).map(
+    ({ reason, item, name, t, value, text }, i) => ({
+      topic,
+      reason,
+      item,
+      bytes:
+        i === 0
+          ? bytes
+          : Buffer.from(JSON.stringify({ name, t, v: text ?? value, ts })),
+      detail: JSON.stringify(name),
+    }),
+  );
 }
 
 test.run();

@@ -33,7 +33,7 @@ export const brief = (text: string): string =>
     ? text
     : `${text.length} characters, ${createHash("sha256").update(text).digest("hex")}`;
 
-/** The rows of `ingest_errors` are these and no others, each with its own bytes; answers them. */
+/** The rows of `ingest_errors` are these and no others, each with its bytes; answers them. */
 export async function checkLetters(
   running: Running,
   expected: readonly Letter[],

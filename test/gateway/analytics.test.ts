@@ -235,6 +235,7 @@ history("joins what only Redis has, each reading once", () =>
       });
     await rig.view.putHistory("dev-1", [
       message(300, { temp: 99 }),
+      message(250, { temp: 1e200 }),
       message(200, { temp: 3 }),
       message(50, { temp: 5, on: true, unknown: 1 }),
       message(40, {

@@ -62,6 +62,7 @@ test("says which adapter takes it and what would be stored, and stores nothing",
           },
         ],
         conflicts: [],
+        refused: [],
       },
     );
     const untimed = await outcome(rig, { payload: { temp: 1 } });
@@ -118,6 +119,26 @@ test("takes names that are an object's own elsewhere, and the first of two", () 
     });
     assert.is((twice["points"] as unknown[]).length, 1);
     assert.is((twice["conflicts"] as unknown[]).length, 1);
+  }));
+
+test("names the numbers that would be refused beside those that would be stored", () =>
+  withGateway(async (rig) => {
+    const answer = await outcome(rig, { payload: { a: 1e200, b: 1 } });
+    assert.is(answer["outcome"], "stored");
+    assert.equal(
+      (answer["points"] as { name: string }[]).map(({ name }) => name),
+      ["b"],
+    );
+    assert.equal(answer["refused"], [
+      {
+        name: "a",
+        t: "num",
+        type_class: "num",
+        value: 1e200,
+        unit: null,
+        detail: "1e+200 is beyond ±1e+140, where averages overflow",
+      },
+    ]);
   }));
 
 test("reads topics of the caller's own tenant only", () =>

@@ -260,32 +260,6 @@ for (const extension of ["never", "auto"] as const) {
     }),
 );
 
-(skip === null ? test : test.skip)(
-  "figures beyond what a double holds are said to be that",
-  () =>
-    withGround("auto", async (ground) => {
-      const dev = device("dev-1");
-      const temp = sensor(dev, "temp");
-      await ground.sensors(dev, [temp]);
-      const nowUs = Date.now() * 1000;
-      await ground.store(dev, [
-        row(temp, nowUs - 1, 0),
-        row(temp, nowUs - 2, 1e200),
-      ]);
-      const deps = { analytics: ground.reader, clock: () => nowUs / 1000 };
-      await withGateway(
-        async ({ get }) => {
-          const path = "/analytics/equipment/dev-1/history";
-          const hours = await get(`${path}?resolution=hour`);
-          assert.is(hours.status, 422, hours.text);
-          assert.match(hours.text, "resolution=raw");
-          assert.is((await get(`${path}?resolution=raw`)).status, 200);
-        },
-        { deps },
-      );
-    }),
-);
-
 test("an export that is broken off gives its connection back", () =>
   withGround("never", async (ground) => {
     const dev = device("dev-1");

@@ -135,6 +135,41 @@ for (const extension of ["never", "auto"] as const)
 
 const test = skip === null ? late : late.skip;
 
+test("the most hostile numbers that are let in leave every refresh whole", async () => {
+  await withTelemetry(
+    { extension: "auto" },
+    async ({ store, admin, counts }) => {
+      const hour = TODAY_US - DAY_US;
+      const hostile = [1e140, -1e140, 0, 5e-324, 1e140, -1e140];
+      await store(hostile.map((value, i) => [hour + i, value]));
+      for (const aggregate of ["hourly", "daily"]) {
+        await admin.query(
+          `CALL refresh_continuous_aggregate('store.telemetry_${aggregate}', NULL, now())`,
+        );
+        const { rows } = await admin.query<Record<string, number>>(
+          `SELECT avg_value, max_value, min_value, stddev_value, median_value, p99_value FROM telemetry_${aggregate}`,
+        );
+        for (const [name, value] of Object.entries(rows[0]!))
+          assert.ok(Number.isFinite(value), `${aggregate} ${name}: ${value}`);
+        assert.equal(await counts(aggregate as "hourly" | "daily"), [
+          [-24, hostile.length],
+        ]);
+      }
+      // And the bound is needed: what is not let in is what a refresh fails of.
+      await store([[hour + 9, 1e200]]);
+      const failure = await admin
+        .query(
+          "CALL refresh_continuous_aggregate('store.telemetry_hourly', NULL, now())",
+        )
+        .then(
+          () => "none",
+          (error: Error) => error.message,
+        );
+      assert.match(failure, "out of range");
+    },
+  );
+});
+
 test("late rows refresh their own buckets and no others", async () => {
   await withTelemetry(
     { extension: "auto" },

@@ -77,6 +77,7 @@ test("a bad reading or equipment is kept with its path and harms no other", asyn
           ${JSON.stringify(reading("a", 1, 1))},
           {"sensor_uuid":"a","sensor_tipo":"t","valor":1e400,"timestamp":"${time}"},
           {"sensor_uuid":"a","sensor_tipo":"t","valor":null,"timestamp":"${time}"},
+          {"sensor_uuid":"a","sensor_tipo":"t","valor":1e200,"timestamp":"${time}"},
           {"sensor_uuid":"a","sensor_tipo":"t","valor":1},
           {"sensor_uuid":"../a","sensor_tipo":"t","valor":1,"timestamp":"${time}"},
           {"sensor_uuid":"a","sensor_tipo":"t","valor":1,"timestamp":"1999-01-01T00:00:00Z"},
@@ -91,16 +92,17 @@ test("a bad reading or equipment is kept with its path and harms no other", asyn
     const claim = await rig.ended(claimId);
     assert.is(claim.state, "done");
     assert.equal(claim.equipments, { total: 5, stored: 2, failed: 3 });
-    assert.equal(claim.readings, { stored: 3, duplicate: 0, failed: 6 });
+    assert.equal(claim.readings, { stored: 3, duplicate: 0, failed: 7 });
     assert.equal(
       claim.errors.map(({ path }) => path),
       [
         "$[0].sensor[1].valor",
         "$[0].sensor[2].valor",
-        "$[0].sensor[3].timestamp",
-        "$[0].sensor[4].sensor_uuid",
-        "$[0].sensor[5].timestamp",
+        "$[0].sensor[3].valor",
+        "$[0].sensor[4].timestamp",
+        "$[0].sensor[5].sensor_uuid",
         "$[0].sensor[6].timestamp",
+        "$[0].sensor[7].timestamp",
         "$[1]",
         "$[2].equip_uuid",
         "$[3]",
@@ -117,7 +119,11 @@ test("a bad reading or equipment is kept with its path and harms no other", asyn
     assert.equal(
       rows.filter(({ item }) => item >= 0).map(({ reason }) => reason),
       [
-        ...Array<string>(4).fill("bulk_invalid"),
+        "bulk_invalid",
+        "bulk_invalid",
+        "row_refused",
+        "bulk_invalid",
+        "bulk_invalid",
         "bad_timestamp",
         "bad_timestamp",
         "parse_error",

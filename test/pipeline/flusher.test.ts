@@ -332,6 +332,36 @@ test("a row that the database refuses becomes a dead letter, and the others are 
     { batchSize: 1 },
   ));
 
+test("a message of which several points are refused is one record of the dead-letter topic, and all are counted", () =>
+  withFlusher(
+    async (ground) => {
+      const [one] = ground.readings(1);
+      const [temp] = reading(0).points;
+      ground.gather([
+        {
+          ...one!,
+          refused: [1, 2, 3].map((item) => ({
+            ...temp!,
+            name: `p${item}`,
+            value: 1e200,
+            item,
+          })),
+        } as Message,
+      ]);
+      await flushes(ground, 1);
+      assert.equal(
+        ground.produced.map(({ headers }) => headers?.["reason"]),
+        ["row_refused"],
+      );
+      assert.is(ground.store.letters.size, 3);
+      const stored = ground.observer.events.find(
+        (event) => event.type === "batch_stored",
+      );
+      assert.equal([stored?.points, stored?.refused], [1, 3]);
+    },
+    { batchSize: 1 },
+  ));
+
 test("conflicts are rows of the database only, never records of the dead-letter topic", () =>
   withFlusher(
     async (ground) => {

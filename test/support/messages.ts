@@ -50,6 +50,7 @@ export function reading(
       },
     ],
     conflicts: [],
+    refused: [],
     payload: JSON.stringify({ temp: value }),
     untimedId: null,
     redelivered: false,

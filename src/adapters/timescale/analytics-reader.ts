@@ -2,6 +2,7 @@
  * What the gateway reads of history: as twinstream_reader through the tenants' views, with app.tenant_id set for the one
  * transaction. Rows come by (sensor, time), the order of the unique index and of the aggregates' own.
  */
+import pg from "pg";
 import type {
   AnalyticsQuestion,
   AnalyticsReader,
@@ -9,7 +10,6 @@ import type {
   Reading,
   SensorRecord,
 } from "../../ports.js";
-import { TwinstreamError } from "../../errors.js";
 import { toIso } from "../../domain/time.js";
 import {
   type AnalyticsRow,
@@ -20,7 +20,6 @@ import {
   type Selection,
 } from "./analytics-rows.js";
 import { connectDatabase, type Session } from "./connect.js";
-import { sqlState } from "./database-errors.js";
 import { microsecondsOf } from "./times.js";
 
 export interface AnalyticsReaderOptions {
@@ -32,8 +31,6 @@ export interface AnalyticsReaderOptions {
 
 /** Rows that a stream holds at a time. */
 const BATCH_ROWS = 2000;
-/** numeric_value_out_of_range */
-const OUT_OF_RANGE = "22003";
 const HOUR_US = 3_600_000_000;
 
 const EQUIPMENT = `SELECT id, equip_nome FROM equipments WHERE tenant_id = $1 AND equip_uuid = $2`;
@@ -60,31 +57,21 @@ export function createAnalyticsReader(
 ): AnalyticsReader {
   const database = connectDatabase({ ...options, role: "twinstream_reader" });
 
-  async function asTenant<T>(
+  const asTenant = <T>(
     tenant: string,
     doing: string,
     work: (session: Session) => Promise<T>,
     isolation = "READ COMMITTED",
-  ): Promise<T> {
-    try {
-      return await database.transaction(doing, async (session) => {
-        await session.run(
-          `SET TRANSACTION ISOLATION LEVEL ${isolation} READ ONLY`,
-        );
-        await session.run("SELECT set_config('app.tenant_id', $1, true)", [
-          tenant,
-        ]);
-        return work(session);
-      });
-    } catch (error) {
-      // A square of the sum is: PostgreSQL refuses the average and deviation of 0 and 1e200.
-      if (error instanceof Error && sqlState(error.cause) === OUT_OF_RANGE)
-        throw new TwinstreamError("FIGURES_TOO_LARGE", undefined, {
-          cause: error,
-        });
-      throw error;
-    }
-  }
+  ): Promise<T> =>
+    database.use(doing, async (session) => {
+      // In one round trip: a page asks three times, and each asks little.
+      await session.run(
+        `BEGIN ISOLATION LEVEL ${isolation} READ ONLY; SET LOCAL app.tenant_id = ${pg.escapeLiteral(tenant)}`,
+      );
+      const answer = await work(session);
+      await session.run("COMMIT");
+      return answer;
+    });
 
   /** One cursor after the other, over one snapshot. */
   const stream = <T>(

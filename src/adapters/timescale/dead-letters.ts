@@ -1,5 +1,6 @@
 /** Dead letters as rows of `ingest_errors`, within a flush. The same letter again (a replay) changes nothing. */
 import type { DeadLetter } from "../../domain/message.js";
+import { readingBytes } from "../../domain/message-letter.js";
 import type { Row } from "../../domain/device.js";
 import type { DeadLetterReason } from "../../errors.js";
 import type { RefusedRow } from "../../ports.js";
@@ -94,13 +95,8 @@ function letterOfRow(
   reason: DeadLetterReason,
   detail: string,
 ): DeadLetter {
-  const { device } = row.sensor;
-  const reading = {
-    name: row.sensor.name,
-    t: row.sensor.type,
-    v: row.text ?? row.value,
-    ts: toIso(row.timeUs),
-  };
+  const { device, name, type } = row.sensor;
+  const { value, text } = row;
   return {
     source: row.source,
     reason,
@@ -108,7 +104,7 @@ function letterOfRow(
     tenant: device.tenant,
     deviceId: device.deviceId,
     topic: row.source.topic,
-    payload: Buffer.from(JSON.stringify(reading)),
+    payload: readingBytes({ name, type, value, text }, row.timeUs),
     item: row.item,
     attempts: 1,
   };

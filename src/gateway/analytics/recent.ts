@@ -4,6 +4,7 @@
  */
 import { adapterFor } from "../../domain/adapters/registry.js";
 import { isFault } from "../../domain/fault.js";
+import { sortPoints } from "../../domain/points.js";
 import { parseSeconds, toSeconds } from "../../domain/time.js";
 import type { DeviceViewReader, Reading, SensorRecord } from "../../ports.js";
 import { type HistoryPlace, readHistory } from "../history-page.js";
@@ -55,7 +56,7 @@ export async function readRecent(
         if (sensorId === undefined) continue;
         let at = found.get(timeUs);
         if (at === undefined) found.set(timeUs, (at = new Map()));
-        // The first of a name counts, as in the database.
+        // The first of an instant counts, as in the database.
         if (at.has(sensorId)) continue;
         const { value, text: words } = point;
         at.set(sensorId, { sensorId, timeUs, value, text: words });
@@ -80,7 +81,7 @@ function pointsOf(payload: unknown) {
   if (isFault(adapter)) return [];
   const adapted = adapter.adapt(object);
   // What another version of this program took and this one does not: its rows are in the database.
-  return isFault(adapted) ? [] : adapted.points;
+  return isFault(adapted) ? [] : sortPoints(adapted.points).stored;
 }
 
 /** Redis answers by time, so each list is in order. */

@@ -7,6 +7,7 @@ import { memberText } from "../../domain/json-text.js";
 import type { LogRecord, Message, Point } from "../../domain/message.js";
 import { address, parseTopic, TOPIC } from "../../domain/names.js";
 import { partitionOf } from "../../domain/partition.js";
+import { unbearable } from "../../domain/points.js";
 import { toIso } from "../../domain/time.js";
 import { reasonOf } from "../../errors.js";
 import { type GatewayDeps, tenantOf } from "../deps.js";
@@ -162,6 +163,10 @@ function shown(message: Message): object {
     ts: toIso(message.timeUs),
     points: message.points.map(pointShown),
     conflicts: message.conflicts.map(pointShown),
+    refused: message.refused.map((point) => ({
+      ...pointShown(point),
+      detail: unbearable(point.value!),
+    })),
   };
 }
 
