@@ -170,7 +170,12 @@ async function start({ checkout, cli, dir, options, screen, running, end }) {
   const fleet = supervisedRole({
     name: "fleet",
     args: [
-      ...[program, "simulate", "--devices", `${devices}`, "--rate", `${rate}`],
+      program,
+      "simulate",
+      "--devices",
+      `${devices}`,
+      "--rate",
+      `${rate}`,
       ...(uploader
         ? ["--upload-every", UPLOAD_EVERY, "--upload-url", env.HTTP_URL]
         : []),

@@ -115,7 +115,7 @@ export function startUploads(settings: UploadSettings): RunningUploads {
       uploadLine({
         class: "upload",
         key: one.key,
-        claim: String(answer?.body["claim_id"] ?? "") || null,
+        claim: claimIn(answer),
         readings: one.readings,
         sha256: one.sha256,
         outcome,
@@ -146,6 +146,11 @@ export function startUploads(settings: UploadSettings): RunningUploads {
       clearTimeout(late);
     },
   };
+}
+
+function claimIn(answer: GatewayAnswer | null): string | null {
+  const id = answer?.body["claim_id"];
+  return typeof id === "string" ? id : null;
 }
 
 const isForLater = (status: number): boolean =>
