@@ -142,7 +142,12 @@ export const Settings = Type.Object({
     default: true,
     description: "whether an upload is deleted once stored",
   }),
-  FILE_RETENTION_DAYS: whole(7, 1, 3650, "days an upload is kept otherwise"),
+  FILE_RETENTION_DAYS: whole(
+    7,
+    1,
+    3650,
+    "days an upload is kept otherwise, once stored or rejected; one that is still open stays",
+  ),
   BULK_MAX_BYTES: whole(
     1_073_741_824,
     1_048_576,

@@ -7,6 +7,7 @@ import { tryLock } from "../stack/lock.mjs";
 import { reservePort } from "../stack/ports.mjs";
 import { run, signalTree } from "../stack/processes.mjs";
 import { lastLines, since } from "../stack/say.mjs";
+import { firstUser, fleetAccount } from "./accounts.mjs";
 import { addressLines, writeStackEnv } from "./addresses.mjs";
 import { installAndBuild } from "./install.mjs";
 import { HELP, parseOptions } from "./options.mjs";
@@ -16,6 +17,7 @@ import { openScreen } from "./screen.mjs";
 
 const CHECKOUT = fileURLToPath(new URL("../..", import.meta.url));
 const PROGRESS_MS = 2_000;
+const UPLOAD_EVERY = "60s";
 const SERVICE_RESTART_MS = 1_000;
 /** npm passes on the Ctrl-C that the terminal has sent already. */
 const SAME_SIGNAL_MS = 500;
@@ -149,7 +151,10 @@ async function start({ checkout, cli, dir, options, screen, running, end }) {
     running.push(role);
     roles.push(role);
   }
-  await Promise.all(roles.map((role) => role.start(end)));
+  const [uploader] = await Promise.all([
+    options.fleet ? fleetAccount(program, checkout, settings, end) : null,
+    ...roles.map((role) => role.start(end)),
+  ]);
   const env = {
     ...stack.env,
     HTTP_URL: `http://127.0.0.1:${http.port}`,
@@ -164,17 +169,31 @@ async function start({ checkout, cli, dir, options, screen, running, end }) {
   const { devices, rate } = options;
   const fleet = supervisedRole({
     name: "fleet",
-    args: [program, "simulate", "--devices", `${devices}`, "--rate", `${rate}`],
+    args: [
+      program,
+      "simulate",
+      "--devices",
+      `${devices}`,
+      "--rate",
+      `${rate}`,
+      ...(uploader
+        ? ["--upload-every", UPLOAD_EVERY, "--upload-url", env.HTTP_URL]
+        : []),
+      ...(uploader?.username ? ["--upload-user", uploader.username] : []),
+    ],
     checkout,
     dir,
-    env: settings,
+    env: { ...settings, UPLOAD_PASSWORD: uploader?.password ?? "" },
     say,
   });
   await fleet.endLeftover();
   if (options.fleet) {
     running.push(fleet);
     await fleet.start(end);
-    say(`fleet: ${devices} devices, ${rate} messages/s between them`);
+    say(
+      `fleet: ${devices} devices, ${rate} messages/s between them` +
+        (uploader ? ", a bulk upload a minute" : ""),
+    );
   }
   const pages = Object.values(stack.services).flatMap(({ page }) => page ?? []);
   say(addressLines(env, pages));
@@ -229,28 +248,6 @@ async function migrate(program, cwd, env, say, signal) {
         lastLines(output, 25),
     );
   say(`migrate: topics and SQL are in place after ${since(began)}`);
-}
-
-/**
- * Somebody who can log in, where nobody can yet. Production makes its own.
- * @param {string} program @param {string} cwd @param {NodeJS.ProcessEnv} env
- * @param {(line: string) => void} say @param {AbortSignal} signal
- */
-async function firstUser(program, cwd, env, say, signal) {
-  if (env.NODE_ENV === "production" || env.AUTH === "off") return;
-  const args = "users add admin --role admin --if-none --password-stdin --json";
-  const { code, output, stdout } = await run(
-    process.execPath,
-    [program, ...args.split(" ")],
-    { cwd, env, signal, input: "admin123" },
-  );
-  signal.throwIfAborted();
-  if (code !== 0)
-    throw new Error(
-      `the first user could not be made:\n${lastLines(output, 10)}`,
-    );
-  if (JSON.parse(stdout).added)
-    say("log-in: made user admin with password admin123, for this demo only");
 }
 
 /**

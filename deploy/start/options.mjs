@@ -3,7 +3,8 @@ import { parseArgs } from "node:util";
 
 export const HELP = `npm start: the whole system on this machine, from a fresh clone.
 
-  npm start                    everything, with a simulated fleet
+  npm start                    everything, with a simulated fleet that also
+                               uploads a bulk file a minute (as user fleet)
   npm start -- --no-fleet      without the fleet, for devices of your own
   npm start -- --devices 1000 --rate 2000
 

@@ -37,6 +37,11 @@ export function objectKey(receivedMs: number, uuid: string): string {
   return `telemetry/${second.replaceAll(/[T:]/g, "-")}/${uuid}.json.gz`;
 }
 
+/** Milliseconds in which an upload must have arrived; a gateway refuses what takes longer. */
+export const UPLOAD_MS = 45 * 60_000;
+/** Milliseconds after which a claim that is still `receiving` has lost its gateway: the rest is for store and clocks. */
+export const ABANDONED_MS = UPLOAD_MS + 15 * 60_000;
+
 /** All uploads' keys begin with it. */
 export const OBJECT_PREFIX = "telemetry/";
 

@@ -13,7 +13,7 @@ import type { AuthDeps } from "./auth/guard.js";
 import { userOf } from "./auth/identity.js";
 import type { RateLimits } from "./auth/limits.js";
 import type { UploadDeps } from "./bulk/uploads.js";
-import type { Health } from "./dependency-health.js";
+import type { DependencyHealth } from "./dependency-health.js";
 
 export interface GatewayDeps {
   readonly view: DeviceViewReader;
@@ -22,7 +22,7 @@ export interface GatewayDeps {
   readonly log: LogWriter;
   readonly observer: Observer;
   readonly clock: Clock;
-  readonly health: () => Promise<Health>;
+  readonly health: DependencyHealth;
   /** This process's metrics in Prometheus' text format. */
   readonly metrics: () => Promise<{ contentType: string; body: string }>;
   readonly settings: GatewaySettings;

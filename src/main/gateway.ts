@@ -2,6 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { createLogInspector } from "../adapters/kafka/inspector.js";
 import { createLogWriter } from "../adapters/kafka/writer.js";
+import { greetBroker } from "../adapters/mqtt/visit.js";
 import { createDeviceViewReader } from "../adapters/redis/device-view-reader.js";
 import { createAnalyticsReader } from "../adapters/timescale/analytics-reader.js";
 import { createRateCounter } from "../adapters/redis/rate-limit.js";
@@ -11,13 +12,18 @@ import { type Config, listOf } from "../config.js";
 import { TwinstreamError } from "../errors.js";
 import { buildGateway } from "../gateway/app.js";
 import { createPasswords } from "../gateway/auth/passwords.js";
-import { createDependencyHealth } from "../gateway/dependency-health.js";
+import {
+  createDependencyHealth,
+  type DependencyCheck,
+} from "../gateway/dependency-health.js";
 import { decodeRules } from "./decode-rules.js";
 import { logConnection } from "./kafka-log.js";
 import type { Role } from "./role.js";
 import { openUploads } from "./uploads.js";
 
 const READINESS_MS = 1000;
+/** Milliseconds a broker may take to greet back. */
+const GREETING_MS = 2000;
 /** Database connections for log-ins and refreshes at most; no more passwords than two are checked at a time. */
 const LOGIN_CONNECTIONS = 4;
 
@@ -66,6 +72,7 @@ export const gateway: Role = {
         { part: "database", check: () => records.ping() },
         { part: "log", check: () => inspector.clusterId() },
         { part: "objects", check: () => uploads.objects.ping() },
+        { part: "mqtt", check: brokerCheck(config), needed: false },
       ],
       observer,
       clock: Date.now,
@@ -119,7 +126,7 @@ export const gateway: Role = {
     lines.info({ http }, "listening");
 
     const look = async (): Promise<void> => {
-      const away = (await health()).parts.filter((part) => !part.ok);
+      const away = (await health.needed()).parts.filter((part) => !part.ok);
       readiness.report({
         part: "gateway",
         ok: away.length === 0,
@@ -134,6 +141,13 @@ export const gateway: Role = {
     await look();
   },
 };
+
+/** The gateway itself has no business with the broker, and may stand where there is none. */
+function brokerCheck({ MQTT_URL }: Config): DependencyCheck["check"] {
+  if ((process.env["MQTT_URL"] ?? "") === "")
+    return "MQTT_URL is not set for this gateway";
+  return () => greetBroker(MQTT_URL, GREETING_MS);
+}
 
 /** Passwords and tokens do not cross a network in the clear. */
 function mustBeEncrypted(config: Config): void {

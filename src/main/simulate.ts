@@ -6,6 +6,11 @@ import {
   conflictIn,
   read,
 } from "../simulator/options.js";
+import {
+  gatewayOf,
+  missingPassword,
+  uploadOptions,
+} from "./simulate-uploads.js";
 
 const EXIT = { failed: 1, badArguments: 2 } as const;
 /** Options that say what a fleet sends; a replayed file says it itself. */
@@ -22,6 +27,7 @@ const FLEET_ONLY = [
   "connections",
   "prefix",
   "start",
+  "uploadEvery",
 ];
 
 const HELP = `
@@ -38,6 +44,8 @@ The ledger: one JSON line for each attempt
   dev boot seq devTs(µs) class(ok|dup|late|poison|hello) points sha256 [reason] attempt outcome [code] tSend tPuback|null
   outcome is acked, refused, or unknown (no answer came: it may have arrived once or not at all). tSend and tPuback are
   Unix milliseconds. A message that was sent again after a lost connection has a line for each attempt.
+  An upload's: class(upload) key claim readings sha256 outcome status tSend tAnswer; it is sent again under the same key
+  until it is taken, one claim however often. Its readings are duplicates where seconds were uploaded before.
 
 Ctrl-C stops sending, waits for the answers to what is under way (--drain) and prints the summary; a second one quits.
 Two runs at once need different --prefix: a broker lets a device connect only once.
@@ -48,6 +56,7 @@ Examples
   twinstream simulate --devices 1000 --connections 4 --rate 0 --messages 300000 --points 4 --json
   twinstream simulate --devices 50 --poison 0.01 --duplicates 0.05 --out-of-order 0.1 --seed 7
   twinstream simulate --tenant acme --site lisbon --mix normalised=1
+  UPLOAD_PASSWORD=… twinstream simulate --upload-every 1m --upload-user ana
   twinstream simulate --replay machine_temperature.csv --unit °F --device press-1
 
 Exit code: 0 when it ran to its end (the summary says how), 1 when it could not, 2 for bad arguments or settings.`;
@@ -199,8 +208,9 @@ export function simulateCommand(): Command {
     .exitOverride((error) =>
       process.exit(error.exitCode === 0 ? 0 : EXIT.badArguments),
     );
+  for (const each of uploadOptions(word)) command.addOption(each);
   return command.action(async (options: SimulateOptions) => {
-    const conflict = conflictIn(options);
+    const conflict = conflictIn(options) ?? missingPassword(options);
     if (conflict !== null) command.error(`error: ${conflict}`);
     process.exitCode = await run(options);
   });
@@ -228,7 +238,11 @@ async function run(options: SimulateOptions): Promise<number> {
       mqttUrl,
       tenantPrefix: config.MQTT_TENANT_PREFIX,
       signal: stop.signal,
-      notice: (text) => process.stderr.write(`${text}\n`),
+      gateway: gatewayOf(options, config),
+      notice: (text) =>
+        process.stderr.write(
+          `${terminal && before !== null ? "\r\u001B[K" : ""}${text}\n`,
+        ),
       progress(at) {
         if (terminal)
           process.stderr.write(`\r${progressLine(before, at)}\u001B[K`);

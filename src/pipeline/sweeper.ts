@@ -1,12 +1,16 @@
 /**
  * What uploads leave behind when a gateway dies or a store is away, finished or removed:
  * - stored, but its claim check not known to be on the log: announced (again);
- * - receiving for longer than any upload may take: row, then object, removed;
+ * - receiving for longer than a gateway lets any upload take: row, then object, removed;
  * - parts of objects whose upload broke off: removed;
  * - objects past their retention whose claim has ended, or that have none: removed. That of an open claim stays.
  * One process at a time does it; doing it twice changes nothing.
  */
-import { claimCheckRecord, OBJECT_PREFIX } from "../domain/claim-check.js";
+import {
+  ABANDONED_MS,
+  claimCheckRecord,
+  OBJECT_PREFIX,
+} from "../domain/claim-check.js";
 import { TOPIC } from "../domain/names.js";
 import { reasonOf } from "../errors.js";
 import type {
@@ -40,8 +44,6 @@ export interface Sweeper {
 const EVERY_MS = 60_000;
 /** The gateway that stored it has had its chance to announce it. */
 const UNANNOUNCED_MS = 60_000;
-/** Longer than an upload may take. */
-const ABANDONED_MS = 3_600_000;
 const DAY_MS = 86_400_000;
 /** Retention lists every object, so it is not done with each sweep. */
 const RETENTION_EVERY_MS = 3_600_000;

@@ -41,7 +41,10 @@ export interface ObjectStore {
   list(prefix: string, modifiedBeforeMs: number): AsyncIterable<StoredObject>;
   /** Leftovers of uploads that broke off, begun before; answers how many were removed. */
   sweep(begunBeforeMs: number): Promise<number>;
-  /** Makes bucket or folder and, where the store knows it, the rule that drops objects after so many days. */
+  /**
+   * Makes bucket or folder and, where the store knows it, a rule that drops objects long after so many days: the sweeper
+   * drops them then, unless their claim is open, which a store cannot see.
+   */
   prepare(retentionDays: number): Promise<void>;
   ping(): Promise<void>;
   close(): Promise<void>;

@@ -37,6 +37,27 @@ export interface Attempt {
   readonly tPuback: number | null;
 }
 
+/** The line of an upload's try. The same key may have several; it counts as acked when one of them is, and is one claim. */
+export interface UploadAttempt {
+  readonly class: "upload";
+  /** Its idempotency key. */
+  readonly key: string;
+  /** Of a 202. */
+  readonly claim: string | null;
+  readonly readings: number;
+  /** Of the bytes before they were gzipped, hex. */
+  readonly sha256: string;
+  readonly outcome: Outcome;
+  /** Of HTTP; null without an answer. */
+  readonly status: number | null;
+  /** Unix milliseconds. */
+  readonly tSend: number;
+  readonly tAnswer: number | null;
+}
+
+export const uploadLine = (attempt: UploadAttempt): string =>
+  `${JSON.stringify(attempt)}\n`;
+
 export interface Ending {
   readonly outcome: Outcome;
   readonly code: number;

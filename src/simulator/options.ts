@@ -31,6 +31,10 @@ export interface SimulateOptions {
   readonly mqtt?: string;
   readonly replay?: string;
   readonly device?: string;
+  /** Seconds. */
+  readonly uploadEvery?: number;
+  readonly uploadUrl?: string;
+  readonly uploadUser?: string;
   readonly speed: number;
   readonly point: string;
   readonly unit?: string;
@@ -95,6 +99,11 @@ export const read = {
       );
     return text;
   },
+  url: (text: string): string => {
+    if (!/^https?:\/\//.test(text) || !URL.canParse(text))
+      throw new RangeError("It must be a URL like http://127.0.0.1:8000.");
+    return text;
+  },
   time: (text: string): number => {
     const ms = Date.parse(text);
     if (Number.isNaN(ms))
@@ -120,5 +129,10 @@ export function conflictIn(options: SimulateOptions): string | null {
     return "--tenant and --site go together: a tenant's topics have both";
   if (options.points < IDENTITY_POINTS)
     return `--points must be ${IDENTITY_POINTS} at least: seq and boot are among them`;
+  if (
+    options.uploadEvery === undefined &&
+    (options.uploadUrl ?? options.uploadUser) !== undefined
+  )
+    return "--upload-url and --upload-user go with --upload-every";
   return null;
 }

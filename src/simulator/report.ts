@@ -1,18 +1,25 @@
 /** A run in words. */
+import type { Uploading } from "./simulate.js";
 import type { Progress, Summary } from "./tally.js";
 
 const number = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 const n = (value: number) => number.format(value);
 
 /** One line. */
-export function progressLine(before: Progress | null, at: Progress): string {
+export function progressLine(
+  before: Progress | null,
+  at: Progress & Uploading,
+): string {
   const seconds = at.seconds - (before?.seconds ?? 0);
   const rate = seconds > 0 ? (at.acked - (before?.acked ?? 0)) / seconds : 0;
-  return `${n(at.seconds)} s  ${n(at.sent)} sent  ${n(at.acked)} acked (${n(rate)}/s)  ${n(at.waiting)} waiting  ${n(at.refused)} refused  ${n(at.connected)} of ${n(at.connections)} connections`;
+  return `${n(at.seconds)} s  ${n(at.sent)} sent  ${n(at.acked)} acked (${n(rate)}/s)  ${n(at.waiting)} waiting  ${n(at.refused)} refused  ${n(at.connected)} of ${n(at.connections)} connections${at.uploads === null ? "" : `  ${n(at.uploads.accepted)} uploads`}`;
 }
 
 /** A few lines. */
-export function summaryText(summary: Summary, ledger: string | null): string {
+export function summaryText(
+  summary: Summary & Uploading,
+  ledger: string | null,
+): string {
   const { latencyMs, commands } = summary;
   const classes = Object.entries(summary.sentByClass)
     .filter(([, count]) => count > 0)
@@ -41,6 +48,12 @@ export function summaryText(summary: Summary, ledger: string | null): string {
     lines.push(
       `commands: ${n(commands.executed)} executed, ${n(commands.repeated)} came again, ${n(commands.unreadable)} unreadable; ${n(commands.acksAcked)} acks reached the broker`,
     );
+  if (summary.uploads !== null) {
+    const { accepted, readings, failed } = summary.uploads;
+    lines.push(
+      `uploads: ${n(accepted)} accepted (${n(readings)} readings), ${n(failed)} failed tries`,
+    );
+  }
   if (ledger !== null) lines.push(`ledger: ${ledger}`);
   return lines.join("\n");
 }

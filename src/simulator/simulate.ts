@@ -2,12 +2,23 @@
 import { readFile } from "node:fs/promises";
 import { TwinstreamError, reasonOf } from "../errors.js";
 import { type Home, fleetIds, simulatedDevice } from "./devices.js";
-import { openLedger } from "./ledger.js";
+import { type Ledger, openLedger } from "./ledger.js";
 import { type LoadSettings, runLoad } from "./load.js";
 import type { SimulateOptions } from "./options.js";
 import { planFor } from "./plan.js";
 import { deviceOfFile, parseSeries, replayPlan } from "./replay.js";
 import type { Progress, Summary } from "./tally.js";
+import {
+  type RunningUploads,
+  startUploads,
+  type UploadSettings,
+  type UploadTally,
+} from "./uploads.js";
+
+/** Beside the messages; null where nothing is uploaded. */
+export interface Uploading {
+  readonly uploads: UploadTally | null;
+}
 
 export interface Surroundings {
   /** URL of the broker. */
@@ -15,8 +26,10 @@ export interface Surroundings {
   /** MQTT_TENANT_PREFIX. */
   readonly tenantPrefix: string;
   readonly signal: AbortSignal;
-  readonly progress: (progress: Progress) => void;
-  /** Something that the user should know before it starts. */
+  readonly progress: (progress: Progress & Uploading) => void;
+  /** Where uploads go, when there are to be some. */
+  readonly gateway?: Pick<UploadSettings, "url" | "account"> | undefined;
+  /** Something that the user should know, in a line. */
   readonly notice: (text: string) => void;
 }
 
@@ -31,7 +44,7 @@ type Fleet = Pick<LoadSettings, "devices" | "connections" | "plan">;
 export async function simulate(
   options: SimulateOptions,
   around: Surroundings,
-): Promise<Summary> {
+): Promise<Summary & Uploading> {
   const fleet =
     options.replay === undefined
       ? simulatedFleet(options, around)
@@ -46,6 +59,8 @@ export async function simulate(
       ? null
       : await usingFile(options.ledger, "written", openLedger);
   let summary: Summary;
+  const uploads = uploadsOf(options, around, fleet, ledger);
+  const uploading = () => ({ uploads: uploads?.tally() ?? null });
   try {
     summary = await runLoad({
       ...fleet,
@@ -60,16 +75,35 @@ export async function simulate(
       answerCommands: options.answerCommands,
       ledger,
       signal: around.signal,
-      progress: around.progress,
+      progress: (at) => around.progress({ ...at, ...uploading() }),
     });
+    await uploads?.stop(options.drain);
   } catch (error) {
+    await uploads?.stop(0);
     // The run's own failure is the one to tell, and often the ledger's too.
     await ledger?.close().catch(() => undefined);
     throw error;
   }
   if (options.ledger !== undefined)
     await usingFile(options.ledger, "written", async () => ledger?.close());
-  return summary;
+  return { ...summary, ...uploading() };
+}
+
+function uploadsOf(
+  options: SimulateOptions,
+  around: Surroundings,
+  { devices }: Fleet,
+  ledger: Ledger | null,
+): RunningUploads | null {
+  if (options.uploadEvery === undefined || around.gateway === undefined)
+    return null;
+  return startUploads({
+    ...around.gateway,
+    everySeconds: options.uploadEvery,
+    deviceIds: devices.map(({ deviceId }) => deviceId),
+    ledger,
+    notice: around.notice,
+  });
 }
 
 function simulatedFleet(options: SimulateOptions, around: Surroundings): Fleet {

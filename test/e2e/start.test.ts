@@ -55,12 +55,15 @@ async function stackEnv(checkout: string): Promise<Map<string, string>> {
   );
 }
 
-async function storedRows(url: string): Promise<number> {
+const storedRows = (url: string): Promise<number> =>
+  count(url, "telemetry_data");
+
+async function count(url: string, from: string): Promise<number> {
   const client = new pg.Client(url);
   await client.connect();
   try {
     const { rows } = await client.query<{ n: string }>(
-      "SELECT count(*) AS n FROM telemetry_data",
+      `SELECT count(*) AS n FROM ${from}`,
     );
     return Number(rows[0]!.n);
   } finally {
@@ -89,7 +92,17 @@ test("brings everything up with a fleet, restarts a killed role, stops, and goes
     });
     await first.says("points/s", 10_000);
     assert.match(first.output(), "user admin with password admin123");
+    await until(
+      async () =>
+        (await count(
+          database,
+          "claims WHERE state = 'done' AND user_id = 'fleet' AND readings_stored >= 1200 AND readings_failed = 0",
+        )) > 0,
+      { withinMs: 30_000, what: "the fleet's first upload to be stored" },
+    );
     const base = env.get("HTTP_URL")!;
+    assert.match(first.output(), `${base}/docs`);
+    assert.is((await fetch(`${base}/docs`)).status, 200);
     assert.is((await fetch(`${base}/devices`)).status, 401);
     const login = await fetch(`${base}/api/v1/auth/login`, {
       method: "POST",

@@ -1,7 +1,9 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { TwinstreamError } from "../../src/errors.js";
+import { createDependencyHealth } from "../../src/gateway/dependency-health.js";
 import { withGateway } from "../support/gateway-rig.js";
+import { createMemoryObserver } from "../support/memory-readers.js";
 
 const health = suite("health and metrics");
 
@@ -10,8 +12,8 @@ interface Detailed {
   checked_at: string;
   parts: {
     part: string;
-    ok: boolean;
-    latency_ms: number;
+    ok: boolean | null;
+    latency_ms: number | null;
     reason: string | null;
   }[];
 }
@@ -67,6 +69,61 @@ health("each dependency is shown with latency and reason", () =>
       ],
     },
   ),
+);
+
+health("a part that cannot be looked at says so, and fails nothing", () =>
+  withGateway(
+    async (rig) => {
+      const answer = await rig.get("/health/detailed");
+      assert.is(answer.status, 200);
+      const body = answer.body as Detailed;
+      assert.is(body.status, "ok");
+      assert.equal(body.parts[1], {
+        part: "mqtt",
+        ok: null,
+        latency_ms: null,
+        reason: "not looked at: MQTT_URL is not set",
+      });
+    },
+    {
+      checks: [
+        { part: "redis", check: async () => {} },
+        { part: "mqtt", check: "MQTT_URL is not set", needed: false },
+      ],
+    },
+  ),
+);
+
+health(
+  "what the gateway works without is shown, looked at more seldom, and no part of readiness",
+  async () => {
+    let greeted = 0;
+    const time = { nowMs: 0 };
+    const parts = createDependencyHealth({
+      checks: [
+        { part: "redis", check: async () => {} },
+        {
+          part: "mqtt",
+          needed: false,
+          check: async () => {
+            greeted += 1;
+            throw new TwinstreamError("BROKER_UNREACHABLE", "10.0.0.1 refused");
+          },
+        },
+      ],
+      observer: createMemoryObserver(),
+      clock: () => time.nowMs,
+    });
+    for (; time.nowMs < 10_000; time.nowMs += 1000) {
+      assert.is((await parts.needed()).status, "ok");
+      const { status, parts: all } = await parts.all();
+      assert.is(status, "degraded");
+      assert.is(all[1]?.reason, "the MQTT broker (MQTT_URL) does not answer");
+    }
+    assert.is(greeted, 1);
+    assert.is((await parts.all()).checked_at, new Date(10_000).toISOString());
+    assert.is(greeted, 2);
+  },
 );
 
 let asked = 0;

@@ -32,7 +32,7 @@ interface Answer {
   readonly body: unknown;
 }
 
-const SERVICES = ["kafka", "redis", "postgres"] as const;
+const SERVICES = ["kafka", "redis", "postgres", "mqtt"] as const;
 /** Of `iot-data` and `device-commands`, where this test is the first to make them. */
 const PARTITIONS = 12;
 
@@ -278,6 +278,14 @@ gateway("shows devices and commands that only the database knows", () =>
     assert.is((await get(`/devices/ghost-${deviceId}`)).status, 404);
     const health = await get("/api/v1/health/detailed");
     assert.is(health.status, 200);
+    const { parts } = health.body as {
+      parts: { part: string; ok: boolean | null; latency_ms: number }[];
+    };
+    assert.equal(
+      parts.map(({ part, ok }) => `${part} ${String(ok)}`),
+      ["redis true", "database true", "log true", "objects true", "mqtt true"],
+    );
+    for (const { latency_ms: ms } of parts) assert.ok(ms > 0);
   }),
 );
 
@@ -313,6 +321,7 @@ gateway("starts with everything away, says so, and answers 503", async () => {
     }
     const health = await get("/health/detailed");
     assert.is(health?.status, 503);
+    assert.match(await health!.text(), "MQTT_URL is not set for this gateway");
     const ready = await until(
       async () => {
         const response = await fetch(`${role.metricsUrl}/ready`);

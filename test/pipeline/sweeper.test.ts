@@ -2,6 +2,7 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { TwinstreamError } from "../../src/errors.js";
+import { UPLOAD_MS } from "../../src/domain/claim-check.js";
 import { createSweeper } from "../../src/pipeline/sweeper.js";
 import type { UploadClaim } from "../../src/ports.js";
 import { createMemoryDesk, newClaim } from "../support/memory-desk.js";
@@ -109,6 +110,7 @@ sweeping(
     const { put, sweeper, desk, objects } = open();
     const gone = put(61 * MINUTE_MS, {});
     const young = put(59 * MINUTE_MS, {});
+    assert.ok(UPLOAD_MS < 59 * MINUTE_MS, "an upload may take so long");
     await sweeper.sweep();
     assert.not(desk.claims.has(gone.claimId));
     assert.not(objects.kept.has(gone.key));

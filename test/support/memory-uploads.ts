@@ -3,12 +3,15 @@ import { createHash } from "node:crypto";
 import { Readable } from "node:stream";
 import { gzipSync } from "node:zlib";
 import { claimCheckRecord, objectKey } from "../../src/domain/claim-check.js";
-import type { DeadLetter } from "../../src/domain/message.js";
+import type { DeviceRef, Sensor } from "../../src/domain/device.js";
+import type { DeadLetter, TypeClass } from "../../src/domain/message.js";
 import { type DeadLetterReason, TwinstreamError } from "../../src/errors.js";
 import type {
   BulkError,
+  BulkRow,
   ObjectStore,
   OutgoingRecord,
+  StoredDevice,
   UploadClaim,
   UploadStore,
 } from "../../src/ports.js";
@@ -19,7 +22,7 @@ export interface MemoryUploads {
   readonly store: UploadStore;
   readonly objects: ObjectStore;
   readonly claims: ReadonlyMap<string, UploadClaim>;
-  /** By `device point timeUs`. */
+  /** By `device point timeUs`; type classes of one name are not told apart. */
   readonly rows: ReadonlyMap<string, number | string | null>;
   readonly errors: readonly BulkError[];
   readonly letters: readonly DeadLetter[];
@@ -48,9 +51,9 @@ export function createMemoryUploads(): MemoryUploads {
   const errors: BulkError[] = [];
   const letters: DeadLetter[] = [];
   const failures: Failing[] = [];
-  const devices = new Map<string, number>();
+  const devices = new Map<string, StoredDevice>();
   let transactions = 0;
-  let sensors = 0;
+  let ids = 0;
 
   function mayFail(call: Failing["call"], named: readonly string[] = []): void {
     const failing = failures.find(
@@ -72,19 +75,33 @@ export function createMemoryUploads(): MemoryUploads {
         const claim = claims.get(claimId);
         if (claim === undefined) continue;
         if (claim.state === "stored") claim.state = "processing";
+        claim.announced = true;
         found.set(claimId, { ...claim });
       }
       return found;
     },
     async register(_partition, refs, given) {
       for (const ref of refs) {
-        const id = devices.get(ref.address) ?? devices.size + 1;
-        devices.set(ref.address, id);
-        (ref as { equipmentId: number }).equipmentId = id;
+        const known = devices.get(ref.address)?.state.device.equipmentId;
+        ref.equipmentId = known ?? ++ids;
+        if (known === undefined) devices.set(ref.address, newDevice(ref));
       }
-      for (const sensor of given) sensor.id = ++sensors;
+      for (const sensor of given) {
+        const known = sensorsOf(devices, sensor);
+        sensor.id = known.get(sensor.name)?.id ?? ++ids;
+        known.set(sensor.name, { ...sensor });
+      }
     },
-    wake: async () => new Map(),
+    async wake(refs) {
+      const woken = new Map<string, StoredDevice>();
+      for (const ref of refs) {
+        const known = devices.get(ref.address);
+        if (known === undefined) continue;
+        ref.equipmentId = known.state.device.equipmentId;
+        woken.set(ref.address, known);
+      }
+      return woken;
+    },
     async store(results, finished) {
       mayFail(
         "store",
@@ -101,17 +118,24 @@ export function createMemoryUploads(): MemoryUploads {
         if (result.ordinal !== claim.nextEquipment) continue;
         claim.nextEquipment++;
         const counts = { stored: 0, duplicate: 0, failed: 0 };
-        for (const { sensor, timeUs, value, text } of result.rows) {
+        const faults: BulkError[] = [];
+        for (const row of result.rows) {
+          const { sensor, timeUs } = row;
           const place = `${sensor.device.deviceId} ${sensor.name} ${timeUs}`;
-          if (rows.has(place)) counts.duplicate++;
-          else {
-            rows.set(place, text ?? value);
+          const given = row.text ?? row.value;
+          const there = rows.get(place);
+          if (there === undefined) {
+            rows.set(place, given);
             counts.stored++;
-          }
+          } else if (there === given) counts.duplicate++;
+          else faults.push(conflict(row));
         }
-        if (result.device !== null) counts.failed = result.errors.length;
-        errors.push(...result.errors);
-        for (const { deadLetterReason: reason } of result.errors)
+        faults.push(...result.errors);
+        if (result.device !== null) counts.failed = faults.length;
+        errors.push(...faults);
+        const shown = faults.map(({ path, reason }) => ({ path, reason }));
+        claim.errors = [...claim.errors, ...shown];
+        for (const { deadLetterReason: reason } of faults)
           byReason.set(reason, (byReason.get(reason) ?? 0) + 1);
         claim.equipments = {
           total: null,
@@ -129,24 +153,40 @@ export function createMemoryUploads(): MemoryUploads {
       }
       const done = finished.flatMap(({ claimId, equipments }) => {
         const claim = claims.get(claimId);
-        if (claim?.nextEquipment !== equipments) return [];
+        if (claim?.state === "done") return [claimId];
+        if (claim?.state !== "processing" || claim.nextEquipment !== equipments)
+          return [];
         claim.state = "done";
         claim.equipments = { ...claim.equipments, total: equipments };
+        claim.finishedMs = RECEIVED_MS;
         return [claimId];
       });
       return { stored, duplicates, failed, letters: byReason, done };
     },
     async reject(letter, claimId, { beforeCommit }) {
       const claim = claimId === null ? undefined : claims.get(claimId);
-      if (claimId !== null && claim?.state !== "processing") return false;
+      if (claimId !== null && (claim === undefined || hasEnded(claim)))
+        return false;
       await beforeCommit();
       letters.push(letter);
-      if (claim !== undefined) claim.state = "rejected";
+      if (claim === undefined) return true;
+      claim.state = "rejected";
+      claim.errors = [{ path: "$", reason: letter.detail }, ...claim.errors];
+      claim.finishedMs = RECEIVED_MS;
       return true;
     },
-    reopen: async () => null,
-    find: async (claimId) => claims.get(claimId) ?? null,
-    list: async () => [...claims.values()],
+    async reopen(claimId) {
+      const claim = claims.get(claimId);
+      if (claim === undefined || !hasEnded(claim)) return null;
+      return { ...Object.assign(claim, { ...NEW, announced: false }) };
+    },
+    find: async (claimId) => structuredClone(claims.get(claimId) ?? null),
+    list: async ({ tenant, state, limit }) =>
+      [...claims.values()]
+        .filter((claim) => tenant === null || claim.tenant === tenant)
+        .filter((claim) => state === null || claim.state === state)
+        .toSorted((a, b) => (a.claimId < b.claimId ? 1 : -1))
+        .slice(0, limit),
     close: async () => {},
   };
 
@@ -192,18 +232,13 @@ export function createMemoryUploads(): MemoryUploads {
         requestId: "r",
         key: objectKey(RECEIVED_MS, `00000000-0000-4000-8000-${n}`),
         storageType: "filesystem",
-        state: "stored",
         idempotencyKey: null,
         fileSize: stored.length,
         originalSize: original.length,
         sha256: createHash("sha256").update(stored).digest("hex"),
         announced: true,
-        nextEquipment: 0,
-        equipments: { total: null, stored: 0, failed: 0 },
-        readings: { stored: 0, duplicate: 0, failed: 0 },
-        errors: [],
         receivedMs: RECEIVED_MS,
-        finishedMs: null,
+        ...NEW,
       };
       claims.set(claimId, claim);
       bodies.set(claim.key, stored);
@@ -215,3 +250,51 @@ export function createMemoryUploads(): MemoryUploads {
 
 /** Unix milliseconds at which every upload here was received. */
 export const UPLOADED_MS = RECEIVED_MS;
+
+/** How far a claim is that no worker has taken yet. */
+const NEW = {
+  state: "stored",
+  nextEquipment: 0,
+  equipments: { total: null, stored: 0, failed: 0 },
+  readings: { stored: 0, duplicate: 0, failed: 0 },
+  errors: [],
+  finishedMs: null,
+} as const;
+
+const hasEnded = ({ state }: UploadClaim): boolean =>
+  state === "done" || state === "rejected";
+
+const conflict = ({ sensor, path, value, text }: BulkRow): BulkError => ({
+  path,
+  reason: `${sensor.name} holds another value already`,
+  deadLetterReason: "conflict",
+  payload: Buffer.from(String(text ?? value)),
+  tenant: sensor.device.tenant,
+  deviceId: sensor.device.deviceId,
+});
+
+const newDevice = (ref: DeviceRef): StoredDevice => ({
+  state: {
+    device: { ...ref },
+    sensors: new Map(),
+    last: null,
+    untimed: [],
+    quarantinedUntilMs: 0,
+  },
+  lastSeenUs: 0,
+  online: false,
+});
+
+/** Those of the sensor's device and type class, by name. */
+function sensorsOf(
+  devices: ReadonlyMap<string, StoredDevice>,
+  { device, typeClass }: Sensor,
+): Map<string, Sensor> {
+  const sensors = devices.get(device.address)!.state.sensors as Map<
+    TypeClass,
+    Map<string, Sensor>
+  >;
+  const known = sensors.get(typeClass) ?? new Map<string, Sensor>();
+  sensors.set(typeClass, known);
+  return known;
+}

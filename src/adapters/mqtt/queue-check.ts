@@ -6,7 +6,8 @@ import { randomUUID } from "node:crypto";
 import type { MqttClient } from "mqtt";
 import { type Finding, fine, wrong } from "../../domain/finding.js";
 import { reasonOf } from "../../errors.js";
-import { connectMqtt, disconnectMqtt, unreachable } from "./connect.js";
+import { disconnectMqtt } from "./connect.js";
+import { inTime, visit } from "./visit.js";
 
 export interface QueueCheckSettings {
   readonly url: string;
@@ -161,60 +162,16 @@ async function endSession(
 }
 
 /** Connects, or says why not. `listen` is called before anything can arrive. */
-async function open(
-  settings: QueueCheckSettings,
+const open = (
+  { url, stageMs }: QueueCheckSettings,
   clientId: string,
   clean: boolean,
   listen: (client: MqttClient) => void = () => undefined,
-): Promise<MqttClient> {
-  let failed: (detail: string) => void = () => undefined;
-  const client = connectMqtt(
-    {
-      url: settings.url,
-      clientId,
-      role: "check",
-      observer: {
-        emit(event) {
-          if (event.type === "mqtt_connection" && !event.connected)
-            failed(event.detail);
-        },
-      },
-    },
-    clean
-      ? { clean }
-      : { clean, properties: { sessionExpiryInterval: SESSION_SECONDS } },
-  );
-  listen(client);
-  let version = client.options.protocolVersion;
-  const connected = new Promise<void>((resolve, reject) => {
-    client.once("connect", () => resolve());
-    failed = (detail) => {
-      // Going on with MQTT 3.1.1 is no failure.
-      if (client.options.protocolVersion === version)
-        reject(unreachable(detail));
-      version = client.options.protocolVersion;
-    };
+): Promise<MqttClient> =>
+  visit({
+    url,
+    clientId,
+    withinMs: stageMs,
+    sessionSeconds: clean ? null : SESSION_SECONDS,
+    listen,
   });
-  try {
-    await inTime(connected, settings.stageMs);
-    return client;
-  } catch (error) {
-    await disconnectMqtt(client);
-    throw error;
-  }
-}
-
-async function inTime<T>(work: Promise<T>, ms: number): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(unreachable(`no answer within ${ms} ms`)),
-      ms,
-    );
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}

@@ -1,10 +1,16 @@
-/** The bucket's own rule: objects go after so many days, and the parts of uploads that broke off sooner. */
+/**
+ * The bucket's own rule, for what nobody sweeps any more: objects go in the end, and the parts of uploads that broke off
+ * sooner. A bucket knows no claims, so the rule comes long after the sweeper, which does: until then the object of a claim
+ * that is still open stays.
+ */
 import type { LifecycleRule } from "minio";
 import { codeOf } from "./failure.js";
 import type { MinioLink } from "./minio-client.js";
 
 const OURS = "twinstream-uploads";
 const PREFIX = "telemetry/";
+/** Days beyond the retention: four times what a claim check stays on the log, and a worker may be away for. */
+const OPEN_DAYS = 28;
 /** MinIO takes this and does not keep it; it drops such parts after a day by itself. */
 const INCOMPLETE_DAYS = 1;
 
@@ -20,10 +26,11 @@ export async function setRules(
   note: (text: string) => void,
 ): Promise<void> {
   const { client, where } = link;
+  const days = retentionDays + OPEN_DAYS;
   try {
     const rules = await rulesOf(link, bucket);
     const ours = rules.find(({ ID }) => ID === OURS);
-    if (ours?.Expiration?.Days === retentionDays) return;
+    if (ours?.Expiration?.Days === days) return;
     await client.setBucketLifecycle(bucket, {
       Rule: [
         ...rules.filter((rule) => rule !== ours),
@@ -31,7 +38,7 @@ export async function setRules(
           ID: OURS,
           Status: "Enabled",
           Filter: { Prefix: PREFIX },
-          Expiration: { Days: retentionDays },
+          Expiration: { Days: days },
           AbortIncompleteMultipartUpload: {
             DaysAfterInitiation: INCOMPLETE_DAYS,
           },

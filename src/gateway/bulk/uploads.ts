@@ -7,7 +7,11 @@ import type { Readable } from "node:stream";
 import { finished } from "node:stream/promises";
 import { monotonicFactory } from "ulid";
 import type { BulkRules } from "../../domain/bulk.js";
-import { claimCheckRecord, objectKey } from "../../domain/claim-check.js";
+import {
+  claimCheckRecord,
+  objectKey,
+  UPLOAD_MS,
+} from "../../domain/claim-check.js";
 import { TOPIC } from "../../domain/names.js";
 import { reasonOf, TwinstreamError } from "../../errors.js";
 import type {
@@ -38,9 +42,6 @@ export interface UploadLimits {
   /** BULK_MAX_CONCURRENT. */
   readonly maxConcurrent: number;
 }
-
-/** Milliseconds an upload may take: less than the hour after which a sweeper takes it for abandoned. */
-export const UPLOAD_MS = 45 * 60_000;
 
 export interface Upload {
   readonly tenant: string;

@@ -5,13 +5,14 @@ import {
   TypeBoxValidatorCompiler,
 } from "@fastify/type-provider-typebox";
 import type { FastifyRequest } from "fastify";
+import { UPLOAD_MS } from "../../domain/claim-check.js";
 import { createJudge } from "../../domain/judge.js";
 import { toIso } from "../../domain/time.js";
 import { TwinstreamError } from "../../errors.js";
 import type { UploadClaim } from "../../ports.js";
 import { letGo } from "../bulk/pour.js";
 import { ClaimParams, UploadBody, UploadHeaders } from "../bulk/schemas.js";
-import { createUploads, UPLOAD_MS, type UploadDeps } from "../bulk/uploads.js";
+import { createUploads, type UploadDeps } from "../bulk/uploads.js";
 import { userOf } from "../auth/identity.js";
 import { type GatewayDeps, tenantOf } from "../deps.js";
 import { inTime } from "../in-time.js";

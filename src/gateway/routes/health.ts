@@ -13,9 +13,9 @@ export function healthRoutes(deps: GatewayDeps): FastifyPluginAsyncTypebox {
     }));
     app.get(
       "/health/detailed",
-      open("Whether what it stands on answers"),
+      open("Whether the services around it answer"),
       async (_request, reply) => {
-        const found = await deps.health();
+        const found = await deps.health.all();
         return reply.code(found.status === "ok" ? 200 : 503).send(found);
       },
     );
