@@ -39,33 +39,35 @@ interface Read {
   readonly path: string;
   /** Whether the figure of 10,000 a second is meant for it. */
   readonly small: boolean;
-  /** The least share of the bare server's requests/s, on a machine that does other things beside it. */
+  /** The least ratio to the bare server, in requests/s or in CPU a request: work beside it spoils either, seldom both. */
   readonly floor: number;
 }
 const READS: readonly Read[] = [
-  { name: "last state", path: "/devices/bench-%d", small: true, floor: 0.4 },
+  { name: "last state", path: "/devices/bench-%d", small: true, floor: 0.3 },
   {
     name: "history, 10 messages",
     path: "/devices/bench-%d/history?limit=10",
     small: true,
-    floor: 0.4,
+    floor: 0.3,
   },
   {
     name: "10 devices online",
     path: "/devices?limit=10",
     small: true,
-    floor: 0.4,
+    floor: 0.3,
   },
   {
     name: "1,000 devices online",
     path: "/devices?limit=1000",
     small: false,
-    floor: 0.5,
+    floor: 0.8,
   },
 ];
 const GOAL = { requestsPerSecond: 10_000, p95Ms: 50 };
 
 const HISTORY = 50;
+/** Seconds after which wrk takes an answer for lost. */
+const LONGEST_S = 30;
 /** Kernel ticks a second in /proc, on every Linux that Node runs on. */
 const TICKS = 100;
 const PASSWORD = randomBytes(12).toString("hex");
@@ -113,6 +115,8 @@ async function ask(
     "--threads=1",
     `--connections=${values.connections}`,
     `--duration=${seconds}s`,
+    // A slow answer is a slow answer, and shows in the percentiles.
+    `--timeout=${LONGEST_S}s`,
     `--script=${resolve("test/bench/reads.lua")}`,
     server.base,
     "--",
@@ -199,6 +203,7 @@ const medians = (list: readonly Measured[]): Measured => ({
   cpuUs: medianOf(list.map(({ cpuUs }) => cpuUs)),
 });
 const whole = (n: number): string => Math.round(n).toLocaleString("en");
+const hundredth = (n: number): number => Math.round(n * 100) / 100;
 const tenth = (n: number): number => Math.round(n * 10) / 10;
 
 if ((await outputOf("wrk", ["--version"])) === null) {
@@ -263,7 +268,8 @@ await withOwnStack(["kafka", "redis", "postgres"], async (stack) => {
     const ratios = gatewayRounds.map(
       (one, n) => one.requestsPerSecond / bareRounds[n]!.requestsPerSecond,
     );
-    const ratio = Math.round(medianOf(ratios) * 100) / 100;
+    const ratio = hundredth(medianOf(ratios));
+    const cpuRatio = hundredth(least.cpuUs / found.cpuUs);
     const met =
       found.requestsPerSecond >= GOAL.requestsPerSecond &&
       found.p95 <= GOAL.p95Ms;
@@ -272,6 +278,7 @@ await withOwnStack(["kafka", "redis", "postgres"], async (stack) => {
       gateway: found,
       bare: least,
       ratio,
+      cpuRatio,
       floor: read.floor,
       ...(read.small && { goal: GOAL, met }),
     });
@@ -280,16 +287,18 @@ await withOwnStack(["kafka", "redis", "postgres"], async (stack) => {
       : "";
     say(
       `${read.name}: ${whole(found.requestsPerSecond)}/s, p50 ${tenth(found.p50)} ms, p95 ${tenth(found.p95)} ms, p99 ${tenth(found.p99)} ms, ${tenth(found.cpuUs)} µs CPU a request; ` +
-        `bare ${whole(least.requestsPerSecond)}/s, p95 ${tenth(least.p95)} ms, ${tenth(least.cpuUs)} µs; ratio ${ratio} (${ratios.map((one) => one.toFixed(2)).join(" ")}); ${goal}floor ${read.floor}`,
+        `bare ${whole(least.requestsPerSecond)}/s, p95 ${tenth(least.p95)} ms, ${tenth(least.cpuUs)} µs; ratio ${ratio} (${ratios.map((one) => one.toFixed(2)).join(" ")}), in CPU ${cpuRatio}; ${goal}floor ${read.floor}`,
     );
   }
   if (values.json) console.log(JSON.stringify({ machine, results }));
   await Promise.all([gateway.stop(), bare.stop()]);
   say(gateway.output());
-  const below = results.filter(({ ratio, floor }) => ratio < floor);
+  const below = results.filter(
+    ({ ratio, cpuRatio, floor }) => Math.max(ratio, cpuRatio) < floor,
+  );
   if (below.length > 0) {
     console.error(
-      `below the floor: ${below.map(({ read, ratio, floor }) => `${read} at ${ratio} of the bare server, floor ${floor}`).join("; ")}`,
+      `below the floor: ${below.map(({ read, ratio, cpuRatio, floor }) => `${read} at ${ratio} of the bare server, ${cpuRatio} in CPU, floor ${floor}`).join("; ")}`,
     );
     process.exitCode = 1;
   }
