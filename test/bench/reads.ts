@@ -1,7 +1,8 @@
 /**
  * How fast the gateway answers small reads with log-in and rate limits on: wrk against a gateway process, and in turn against
  * the least that answers the same questions from the same Redis (bare-reads.ts). Prints requests/s, p95, CPU a request and
- * the ratio to the bare one, medians over the rounds; fails below the floors.
+ * the ratio to the bare one, medians over the rounds; fails below the floors. Above 300 lines, as one program to be read
+ * from top to bottom.
  *
  *   npm run bench:reads -- --seconds 5 --rounds 3 --connections 64
  *   npm run bench:reads -- --only "last state" --profile
@@ -195,13 +196,17 @@ async function logIn(base: string): Promise<string> {
 
 const medianOf = (list: readonly number[]): number =>
   list.toSorted((a, b) => a - b)[list.length >> 1]!;
-const medians = (list: readonly Measured[]): Measured => ({
-  requestsPerSecond: medianOf(list.map((one) => one.requestsPerSecond)),
-  p50: medianOf(list.map(({ p50 }) => p50)),
-  p95: medianOf(list.map(({ p95 }) => p95)),
-  p99: medianOf(list.map(({ p99 }) => p99)),
-  cpuUs: medianOf(list.map(({ cpuUs }) => cpuUs)),
-});
+const medians = (list: readonly Measured[]): Measured => {
+  const of = (name: keyof Measured) => medianOf(list.map((one) => one[name]));
+  const [p50, p95, p99] = [of("p50"), of("p95"), of("p99")];
+  return {
+    requestsPerSecond: of("requestsPerSecond"),
+    p50,
+    p95,
+    p99,
+    cpuUs: of("cpuUs"),
+  };
+};
 const whole = (n: number): string => Math.round(n).toLocaleString("en");
 const hundredth = (n: number): number => Math.round(n * 100) / 100;
 const tenth = (n: number): number => Math.round(n * 10) / 10;
@@ -227,15 +232,12 @@ await withOwnStack(["kafka", "redis", "postgres"], async (stack) => {
     LOG_LEVEL: "warn",
   };
   await fill(env["REDIS_URL"]!);
-  const commands = [["migrate"], ["users", "add", "bench", "--password-stdin"]];
-  for (const [i, args] of commands.entries()) {
-    const { code, output } = await runCommand(
-      args,
-      env,
-      i === 1 ? PASSWORD : "",
-    );
+  const run = async (args: readonly string[], input = ""): Promise<void> => {
+    const { code, output } = await runCommand(args, env, input);
     if (code !== 0) throw new Error(output);
-  }
+  };
+  await run(["migrate"]);
+  await run(["users", "add", "bench", "--password-stdin"], PASSWORD);
   const gateway = await startRole("gateway", env, {
     node: values.profile ? ["--cpu-prof"] : [],
   });
@@ -294,7 +296,7 @@ await withOwnStack(["kafka", "redis", "postgres"], async (stack) => {
   await Promise.all([gateway.stop(), bare.stop()]);
   say(gateway.output());
   const below = results.filter(
-    ({ ratio, cpuRatio, floor }) => Math.max(ratio, cpuRatio) < floor,
+    (one) => one.ratio < one.floor && one.cpuRatio < one.floor,
   );
   if (below.length > 0) {
     console.error(
