@@ -2,7 +2,6 @@
 import { randomUUID } from "node:crypto";
 import { STATUS_CODES } from "node:http";
 import cors from "@fastify/cors";
-import helmet from "@fastify/helmet";
 import {
   type TypeBoxTypeProvider,
   TypeBoxValidatorCompiler,
@@ -25,6 +24,7 @@ import { commandRoutes } from "./routes/commands.js";
 import { deviceRoutes } from "./routes/devices.js";
 import { healthRoutes } from "./routes/health.js";
 import { ingestTestRoutes } from "./routes/ingest-test.js";
+import { secureHeaders } from "./secure-headers.js";
 import { cutSlowBodies } from "./slow-bodies.js";
 
 /** Bytes of a request's body. */
@@ -89,7 +89,6 @@ export function buildGateway(deps: GatewayDeps): FastifyInstance {
 
   app.addHook("onRequest", async (request, reply) => {
     reply.header("x-request-id", request.id);
-    reply.header("cache-control", "no-store");
   });
   app.setErrorHandler((error, request, reply) => {
     const shown = problemOf(error, request);
@@ -107,7 +106,11 @@ export function buildGateway(deps: GatewayDeps): FastifyInstance {
   );
 
   const methods = collectMethods(app);
-  secureHeaders(app, deps);
+  secureHeaders(
+    app,
+    settings.tls !== undefined || settings.trustProxy !== undefined,
+  );
+  allowOrigins(app, deps);
   cutSlowBodies(app, answerBrokenRequest);
   audit(app, deps.observer);
   guard(app, deps);
@@ -123,16 +126,8 @@ export function buildGateway(deps: GatewayDeps): FastifyInstance {
   return app;
 }
 
-/** What browsers are told. Answers are data, never pages; only the page of the API's documents has a policy of its own. */
-function secureHeaders(app: FastifyInstance, { settings }: GatewayDeps): void {
-  app.register(helmet, {
-    contentSecurityPolicy: {
-      useDefaults: false,
-      directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] },
-    },
-    // Over plain HTTP a browser ignores it; behind a proxy that ends TLS it counts.
-    hsts: settings.tls !== undefined || settings.trustProxy !== undefined,
-  });
+/** Who else's pages may read our answers. */
+function allowOrigins(app: FastifyInstance, { settings }: GatewayDeps): void {
   if (settings.corsOrigins !== undefined)
     app.register(cors, {
       origin: [...settings.corsOrigins],

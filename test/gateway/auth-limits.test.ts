@@ -159,8 +159,11 @@ limits(
 
 edge("answers carry headers that keep browsers from making pages of them", () =>
   withAuth(async (rig) => {
+    // Refused for want of a token, answered, not there.
     for (const url of ["/devices", "/health", "/nowhere"]) {
       const { headers } = await rig.get(url);
+      assert.is(headers["cache-control"], "no-store");
+      assert.is(headers["x-frame-options"], "SAMEORIGIN");
       assert.match(
         String(headers["content-security-policy"]),
         "default-src 'none'",
@@ -170,6 +173,19 @@ edge("answers carry headers that keep browsers from making pages of them", () =>
       assert.is(headers["access-control-allow-origin"], undefined);
     }
   }),
+);
+
+edge("behind a proxy that ends TLS browsers are told to stay with HTTPS", () =>
+  withAuth(
+    async (rig) => {
+      const { headers } = await rig.get("/health");
+      assert.is(
+        headers["strict-transport-security"],
+        "max-age=31536000; includeSubDomains",
+      );
+    },
+    { settings: { trustProxy: "10.0.0.1" } },
+  ),
 );
 
 edge("only the origins named may read answers from a browser", () =>

@@ -2,6 +2,7 @@
 import { createSign, generateKeyPairSync } from "node:crypto";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { createKnownTokens } from "../../src/gateway/auth/known-tokens.js";
 import { token, withAuth, type AuthRig } from "../support/auth-rig.js";
 import { answerOf, NOW_S, problemIn } from "../support/gateway-rig.js";
 
@@ -110,6 +111,45 @@ tokens(
       for (const authorization of ["Basic YTpi", "Bearer", good])
         assert.is((await rig.get("/devices", { authorization })).status, 401);
     }),
+);
+
+tokens("one that is known is refused again once it has expired", () => {
+  const time = { nowMs: 5000 };
+  const known = createKnownTokens(() => time.nowMs);
+  const ana = { username: "ana", tenant: "acme", role: "viewer" } as const;
+  assert.is(known.find("Bearer a"), null);
+  known.add("Bearer a", ana, 6000);
+  assert.equal(known.find("Bearer a"), ana);
+  assert.is(known.find("bearer a"), null, "as it came, or it is looked at");
+  time.nowMs = 6001;
+  assert.is(known.find("Bearer a"), null);
+  time.nowMs = 5000;
+  assert.is(known.find("Bearer a"), null, "and is forgotten");
+});
+
+tokens("of those known the oldest goes first", () => {
+  const known = createKnownTokens(Date.now, 2);
+  const ana = { username: "ana", tenant: "acme", role: "viewer" } as const;
+  for (const header of ["one", "two", "three"])
+    known.add(header, ana, Date.now() + 60_000);
+  assert.is(known.find("one"), null);
+  assert.equal(known.find("two"), ana);
+  assert.equal(known.find("three"), ana);
+});
+
+tokens("one that was taken is not taken with another's name in it", () =>
+  withAuth(async (rig) => {
+    const good = token();
+    assert.is((await rig.get("/devices", withToken(good))).status, 200);
+    assert.is((await rig.get("/devices", withToken(good))).status, 200);
+    const [head, , signature] = good.split(".");
+    const claims = token({ role: "admin" }).split(".")[1];
+    const changed = `${head}.${claims}.${signature}`;
+    assert.is((await rig.get("/devices", withToken(changed))).status, 401);
+    const expired = token({ exp: Math.floor(Date.now() / 1000) - 60 });
+    for (const _ of [1, 2])
+      assert.is((await rig.get("/devices", withToken(expired))).status, 401);
+  }),
 );
 
 tokens("algorithms cannot be mixed", () =>

@@ -277,6 +277,32 @@ test("a count begins anew when its window ends", () =>
     }
   }));
 
+test("requests of the same moment count one by one, in two processes together", () =>
+  withServices(["redis"], async ({ REDIS_URL }) => {
+    const counters = [1, 2].map(() => createRateCounter({ url: REDIS_URL! }));
+    const name = randomBytes(8).toString("hex");
+    try {
+      const hits = await Promise.all(
+        Array.from({ length: 300 }, async (_, i) => {
+          const key = `test:${name}:${i % 3}`;
+          const { count } = await counters[i % 2]!.hit(key, 60_000);
+          return { key, count };
+        }),
+      );
+      for (const at of [0, 1, 2]) {
+        const counts = hits
+          .filter(({ key }) => key.endsWith(`:${at}`))
+          .map(({ count }) => count);
+        assert.equal(
+          counts.toSorted((a, b) => a - b),
+          Array.from({ length: 100 }, (_, i) => i + 1),
+        );
+      }
+    } finally {
+      await Promise.all(counters.map((counter) => counter.close()));
+    }
+  }));
+
 test("production asks for a secret, for log-in, and for TLS or a proxy", async () => {
   const start = async (more: Record<string, string>) => {
     const ran = await runWith("", ["gateway"], {

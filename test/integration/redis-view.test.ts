@@ -4,6 +4,7 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { createGatherer } from "../../src/adapters/redis/command-buffer.js";
 import { connect } from "../../src/adapters/redis/connect.js";
+import { createDeviceViewReader } from "../../src/adapters/redis/device-view-reader.js";
 import { createDeviceView } from "../../src/adapters/redis/device-view.js";
 import { MOVE_MARK } from "../../src/adapters/redis/scripts.js";
 import { sendBatch } from "../../src/adapters/redis/send-batch.js";
@@ -202,6 +203,48 @@ keys(
         assert.is(await link.run((redis) => redis.ping("next")), "next");
       } finally {
         await link.close();
+      }
+    }),
+);
+
+keys(
+  "of questions asked in the same moment, one that fails harms no other",
+  () =>
+    withView(18_000, async (view, redis, url) => {
+      const well = Array.from({ length: 20 }, () => newDevice());
+      const broken = newDevice();
+      await view.write({
+        changes: well.map((device, n) =>
+          changeOf(device, [nowS()], { last: lastOf(1_000_000 * n, n) }),
+        ),
+        publish: false,
+        mark: null,
+      });
+      await redis.set(`device:last_state:${broken.deviceId}`, "not a hash");
+      const reader = createDeviceViewReader({ url });
+      try {
+        const [failed, lasts, histories] = await Promise.all([
+          reader.last(broken.address).catch((failure: unknown) => failure),
+          Promise.all(well.map(({ address }) => reader.last(address))),
+          Promise.all(
+            well.map(({ address }) => reader.history(address, 0, 1e11, 0, 9)),
+          ),
+        ]);
+        assert.instance(failed, TwinstreamError);
+        assert.match((failed as Error).message, /WRONGTYPE/);
+        assert.equal(
+          lasts,
+          well.map((_, n) => ({
+            payload: lastOf(1_000_000 * n, n).payload,
+            timestamp: n,
+          })),
+        );
+        for (const [n, { deviceId }] of well.entries()) {
+          assert.is(histories[n]?.length, 1);
+          assert.match(histories[n]?.[0] ?? "", `"${deviceId}"`);
+        }
+      } finally {
+        await reader.close();
       }
     }),
 );

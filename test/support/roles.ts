@@ -124,19 +124,21 @@ function roleProcess(
   };
 }
 
-/** Runs a command of the program to its end. */
+/** Runs a command of the program to its end, with something on its standard input. */
 export async function runCommand(
   args: readonly string[],
   env: Readonly<Record<string, string>>,
+  input = "",
 ): Promise<{ code: number; output: string }> {
   const child = spawn(
     process.execPath,
     ["--enable-source-maps", CLI, ...args],
     {
       env: { PATH: process.env["PATH"], ...env },
-      stdio: ["ignore", "pipe", "pipe"],
+      stdio: ["pipe", "pipe", "pipe"],
     },
   );
+  child.stdin.end(input);
   const role = roleProcess(child, args.join(" "), "http://127.0.0.1:1");
   const code = await role.ended;
   return { code: Number(code), output: role.output() };

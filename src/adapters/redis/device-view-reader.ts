@@ -1,7 +1,9 @@
 /** The view in Redis, as the gateway reads it: over a connection of its own, which fails fast when Redis is away. */
 import { historyKey, lastStateKey, onlineKey } from "../../domain/names.js";
 import type { AcceptedCommand, DeviceViewReader } from "../../ports.js";
+import { createAsk } from "./ask.js";
 import { connect } from "./connect.js";
+import type { Reply } from "./send-batch.js";
 
 /** A person waits for the answer. */
 const SILENCE_MS = 1_000;
@@ -21,29 +23,39 @@ export function createDeviceViewReader(options: {
     silenceMs: SILENCE_MS,
   });
 
+  const ask = createAsk();
+
   return {
     last: (address) =>
       link.run(async (redis) => {
-        const [payload, timestamp] = await redis.hmget(
-          lastStateKey(address),
-          "payload",
-          "timestamp",
+        const [payload, timestamp] = listOf(
+          await ask(
+            redis,
+            "HMGET",
+            lastStateKey(address),
+            "payload",
+            "timestamp",
+          ),
         );
         return payload == null || timestamp == null
           ? null
-          : { payload, timestamp: Number(timestamp) };
+          : { payload: String(payload), timestamp: Number(timestamp) };
       }),
 
     history: (address, fromS, toS, offset, limit) =>
-      link.run((redis) =>
-        redis.zrangebyscore(
-          historyKey(address),
-          fromS,
-          toS,
-          "LIMIT",
-          offset,
-          limit,
-        ),
+      link.run(async (redis) =>
+        listOf(
+          await ask(
+            redis,
+            "ZRANGEBYSCORE",
+            historyKey(address),
+            String(fromS),
+            String(toS),
+            "LIMIT",
+            String(offset),
+            String(limit),
+          ),
+        ).map(String),
       ),
 
     online: (tenant, sinceS) =>
@@ -67,12 +79,16 @@ export function createDeviceViewReader(options: {
       link.run(async (redis) => {
         const key = onlineKey(tenant);
         const [exists, scores] = await Promise.all([
-          redis.exists(key),
+          ask(redis, "EXISTS", key),
           // ZMSCORE of nothing is an error.
-          deviceIds.length === 0 ? [] : redis.zmscore(key, ...deviceIds),
+          deviceIds.length === 0
+            ? []
+            : ask(redis, "ZMSCORE", key, ...deviceIds),
         ]);
         if (exists === 0) return null;
-        return scores.map((score) => (score === null ? null : Number(score)));
+        return listOf(scores).map((score) =>
+          score === null ? null : Number(score),
+        );
       }),
 
     rememberCommand: (address, command) =>
@@ -96,3 +112,6 @@ export function createDeviceViewReader(options: {
     close: link.close,
   };
 }
+
+/** Of commands that answer with an array. */
+const listOf = (reply: Reply): readonly Reply[] => reply as readonly Reply[];

@@ -120,3 +120,18 @@ if mark ~= ARGV[1] and mark ~= ARGV[2] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2])
 return 1
 `);
+
+/**
+ * Counts requests within the window that the first of them began.
+ * KEYS: the count. ARGV: 1 the window, milliseconds; 2 how many requests. Returns the count after them and the milliseconds
+ * left of the window.
+ */
+export const HIT = script(`
+local count = redis.call('INCRBY', KEYS[1], ARGV[2])
+local left = redis.call('PTTL', KEYS[1])
+if left < 0 then
+  redis.call('PEXPIRE', KEYS[1], ARGV[1])
+  left = tonumber(ARGV[1])
+end
+return {count, left}
+`);

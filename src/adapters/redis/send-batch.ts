@@ -8,8 +8,15 @@
 import type { Command, Redis } from "ioredis";
 import type { Batch } from "./command-buffer.js";
 
-/** An integer, the bytes of a string, or null. */
-export type Reply = number | Buffer | null;
+/** An integer, the bytes of a string or of a double's text, null, or an array of these. */
+export type Reply = number | Buffer | null | readonly Reply[];
+
+/** Called once for each command, in their order. */
+export interface Answers {
+  resolve(reply: Reply): void;
+  /** Redis refused this command, or the connection broke before it had answered. */
+  reject(error: Error): void;
+}
 
 /**
  * The answers, in the order of the commands. Rejects with the first error when any command failed, or the connection broke
@@ -26,35 +33,43 @@ export function sendBatch(redis: Redis, batch: Batch): Promise<Reply[]> {
       if (failure === null) resolve(replies);
       else reject(failure);
     };
-    const command = {
-      // No command of ioredis' special lists; what it is called shows in traces only.
-      name: "evalsha",
-      // ioredis hangs these on each error: none, lest a failed batch be kept alive by its errors.
-      args: [],
-      // Else it would trace, with a closure, each of them.
-      isTraced: true,
-      setReplyContext: () => undefined,
-      toWritable: () => batch.bytes,
-      resolve(reply: Reply) {
+    sendEach(redis, batch, {
+      resolve(reply) {
         replies.push(reply);
         settle();
       },
-      reject(error: Error) {
+      reject(error) {
         failure ??= error;
         settle();
       },
-    };
-    let written = false;
-    const stream = {
-      isPipeline: true as const,
-      destination: { redis },
-      write(bytes: Buffer) {
-        if (written) return;
-        written = true;
-        redis.stream.write(bytes);
-      },
-    };
-    for (let i = 0; i < batch.commands; i++)
-      redis.sendCommand(command as unknown as Command, stream);
+    });
   });
+}
+
+/** The same, for commands that have nothing to do with each other: one that fails harms no other. */
+export function sendEach(redis: Redis, batch: Batch, answers: Answers): void {
+  const command = {
+    // No command of ioredis' special lists; what it is called shows in traces only.
+    name: "evalsha",
+    // ioredis hangs these on each error: none, lest a failed batch be kept alive by its errors.
+    args: [],
+    // Else it would trace, with a closure, each of them.
+    isTraced: true,
+    setReplyContext: () => undefined,
+    toWritable: () => batch.bytes,
+    resolve: answers.resolve,
+    reject: answers.reject,
+  };
+  let written = false;
+  const stream = {
+    isPipeline: true as const,
+    destination: { redis },
+    write(bytes: Buffer) {
+      if (written) return;
+      written = true;
+      redis.stream.write(bytes);
+    },
+  };
+  for (let i = 0; i < batch.commands; i++)
+    redis.sendCommand(command as unknown as Command, stream);
 }

@@ -11,6 +11,7 @@ import {
   readHistory,
   writeCursor,
 } from "../history-page.js";
+import { createOnlineList } from "../online-list.js";
 import { latestOf, onlineSinceUs, presenceOf, toUs } from "../presence.js";
 import { refusal } from "../problems.js";
 import { cursor, DeviceParams, limit } from "../schemas.js";
@@ -46,6 +47,7 @@ interface ListedDevice {
 
 export function deviceRoutes(deps: GatewayDeps): FastifyPluginAsyncTypebox {
   const { view, records, settings } = deps;
+  const onlineList = createOnlineList(deps);
 
   /** Devices online now, in the order of their ids. */
   async function online(
@@ -54,8 +56,8 @@ export function deviceRoutes(deps: GatewayDeps): FastifyPluginAsyncTypebox {
     count: number,
   ): Promise<ListedDevice[]> {
     const sinceUs = onlineSinceUs(deps);
-    const seen = await view.online(tenant, sinceUs / 1e6);
-    if (seen === null)
+    const page = await onlineList.page(tenant, sinceUs / 1e6, after, count);
+    if (page === null)
       return (
         await records.devices(tenant, {
           onlineSinceUs: sinceUs,
@@ -63,17 +65,13 @@ export function deviceRoutes(deps: GatewayDeps): FastifyPluginAsyncTypebox {
           limit: count,
         })
       ).map((record) => listed(record, null));
-    return seen
-      .filter(({ deviceId }) => after === null || deviceId > after)
-      .toSorted((a, b) => (a.deviceId < b.deviceId ? -1 : 1))
-      .slice(0, count)
-      .map(({ deviceId, seenS }) => ({
-        device_id: deviceId,
-        tenant,
-        online: true,
-        last_seen: isoOf(toUs(seenS)),
-        cause: null,
-      }));
+    return page.map(({ deviceId, seenS }) => ({
+      device_id: deviceId,
+      tenant,
+      online: true,
+      last_seen: isoOf(toUs(seenS)),
+      cause: null,
+    }));
   }
 
   /** Every known device, in the order of their ids. */
