@@ -1,8 +1,10 @@
 /**
  * How fast a worker stores uploads: one large file against a bare binary COPY of as many rows in the same run, and many
- * small claims (filesystem store). Prints readings/s, the ratio, the worker's memory, and claims/s; fails below the floors.
+ * small claims (filesystem store). Prints what was measured beside its goal; fails beyond bounds that a busy machine kept.
+ * (Over 300 lines: what is stored, how it is timed and what it is held against belong together.)
  *
  *   npm run bench:worker -- --megabytes 300 --claims 5000
+ *   npm run bench:worker -- --megabytes 1073        as large as BULK_MAX_BYTES takes: twice the bare COPY's time and more
  */
 import { createHash, randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -44,9 +46,23 @@ const say = (line: string): void => {
   if (!values.json) console.log(line);
 };
 
-/** What is asked for, and what a run may not fall below on a machine that does other things beside it. */
-const GOAL = { ratio: 0.6, rssMib: 256, claimsPerSecond: 1000 };
-const FLOOR = { ratio: 0.25, rssMib: 400, claimsPerSecond: 400 };
+interface Limit {
+  readonly goal: number;
+  /** Beyond it the run fails, also on a machine that does other things beside it. */
+  readonly bound: number;
+  /** Whether less is better. */
+  readonly atMost: boolean;
+}
+interface Figure extends Limit {
+  readonly what: string;
+  readonly measured: number;
+}
+/** A run of 1 GiB on two cores under a load of 15 measured 0.52, 291 MiB and 543 claims/s. */
+const LIMITS = {
+  ratio: { goal: 0.6, bound: 0.4, atMost: false },
+  peakMib: { goal: 256, bound: 330, atMost: true },
+  claimsPerSecond: { goal: 1000, bound: 250, atMost: false },
+} as const satisfies Record<string, Limit>;
 
 /** As many as keep the readings of 1 GiB within the past. */
 const DEVICES = 100;
@@ -283,20 +299,27 @@ await withOwnStack(["kafka", "postgres"], async (stack) => {
       worker_peak_mib_after_small: Math.round(peakMib(worker)),
     };
     await worker.stop();
-    if (values.json) console.log(JSON.stringify(result));
-    else
-      say(
-        `worker ${result.readings_per_second.toLocaleString("en")} readings/s = ${result.ratio} of a bare binary COPY (${result.bare_copy_rows_per_second.toLocaleString("en")} rows/s; goal ${GOAL.ratio}), ` +
-          `${result.worker_peak_mib} MiB at most (goal ${GOAL.rssMib}); ` +
-          `${result.small_claims_per_second} small claims/s (goal ${GOAL.claimsPerSecond}); ${result.machine}`,
-      );
     if (worker.output()) say(worker.output());
-    if (
-      ratio < FLOOR.ratio ||
-      rssMib > FLOOR.rssMib ||
-      result.small_claims_per_second < FLOOR.claimsPerSecond
-    ) {
-      console.error(`below the floor: ${JSON.stringify(FLOOR)}`);
+    if (values.json) console.log(JSON.stringify(result));
+    say(
+      `worker ${result.readings_per_second.toLocaleString("en")} readings/s, bare binary COPY ${result.bare_copy_rows_per_second.toLocaleString("en")} rows/s; ${result.machine}`,
+    );
+    const figures: readonly Figure[] = [
+      { what: "of the bare COPY", measured: result.ratio, ...LIMITS.ratio },
+      { what: "MiB", measured: result.worker_peak_mib, ...LIMITS.peakMib },
+      {
+        what: "small claims/s",
+        measured: result.small_claims_per_second,
+        ...LIMITS.claimsPerSecond,
+      },
+    ];
+    for (const { what, measured, goal, bound, atMost } of figures) {
+      const within = (limit: number): boolean =>
+        atMost ? measured <= limit : measured >= limit;
+      const met = within(goal) ? "met" : "not met";
+      say(`${measured} ${what}: goal ${goal} ${met}; fails beyond ${bound}`);
+      if (within(bound)) continue;
+      console.error(`${measured} ${what} is beyond ${bound}`);
       process.exitCode = 1;
     }
   } finally {
