@@ -29,18 +29,22 @@ export interface BulkEquipment {
   readonly sensors: readonly BulkReading[];
 }
 
-export interface BulkReading {
-  /** The point's name. */
+/** One for all readings of an equipment that share name and class: an upload of a year names each sensor once a reading. */
+export interface BulkPoint {
   readonly sensorUuid: string;
-  /** The sensor's type in the uploader's words; there is no closed list of them. */
+  /** The sensor's type in the uploader's words, as its first reading has it; there is no closed list of them. */
   readonly sensorTipo: string;
+  readonly typeClass: TypeClass;
+}
+
+export interface BulkReading {
+  readonly point: BulkPoint;
   readonly timeUs: number;
   /** Numbers, and booleans as 0 or 1; null for text. */
   readonly value: number | null;
   readonly text: string | null;
-  readonly typeClass: TypeClass;
-  /** JSON path of the reading in the file: `$[3].sensor[0]`. */
-  readonly path: string;
+  /** Its 0-based place in the equipment's `sensor`. */
+  readonly index: number;
 }
 
 export interface BulkFault {
@@ -77,7 +81,7 @@ export function readEquipment(
   path: string,
   rules: BulkRules,
 ): EquipmentRead {
-  const refuse = (at: string, reason: string): EquipmentRead => ({
+  const refuseAll = (at: string, reason: string): EquipmentRead => ({
     equipment: null,
     errors: [
       {
@@ -89,55 +93,73 @@ export function readEquipment(
     ],
   });
   if (!isObject(value))
-    return refuse("", `expected an object, got ${shown(value)}`);
+    return refuseAll("", `expected an object, got ${shown(value)}`);
   const { equip_uuid: uuid, equip_nome: name, sensor: list } = value;
   if (typeof uuid !== "string" || !isSegment(uuid))
-    return refuse(".equip_uuid", badId(uuid));
+    return refuseAll(".equip_uuid", badId(uuid));
   if (name !== undefined && name !== null && !isEquipName(name))
-    return refuse(
+    return refuseAll(
       ".equip_nome",
       `expected a text of 1 to ${MAX_EQUIP_NAME} characters without NUL, got ${shown(name)}`,
     );
   if (!Array.isArray(list))
-    return refuse(".sensor", `expected an array, got ${shown(list)}`);
+    return refuseAll(".sensor", `expected an array, got ${shown(list)}`);
   if (list.length === 0)
-    return refuse(".sensor", "expected at least one reading, got none");
+    return refuseAll(".sensor", "expected at least one reading, got none");
 
   const sensors: BulkReading[] = [];
   const errors: BulkFault[] = [];
+  const points: Points = { num: new Map(), bool: new Map(), text: new Map() };
   for (let i = 0; i < list.length; i++) {
     const given: unknown = list[i];
-    const read = readReading(given, `${path}.sensor[${i}]`, rules);
-    if ("reason" in read) errors.push({ ...read, given });
-    else sensors.push(read);
+    const read = readReading(given, i, points, rules);
+    if ("at" in read) {
+      const { at, reason, deadLetterReason } = read;
+      const where = `${path}.sensor[${i}]${at}`;
+      errors.push({ path: where, reason, deadLetterReason, given });
+    } else sensors.push(read);
   }
   const equipNome = typeof name === "string" ? name : null;
   return { equipment: { equipUuid: uuid, equipNome, sensors }, errors };
 }
 
-type ReadingFault = Omit<BulkFault, "given">;
+/** By name. */
+type Points = Readonly<Record<TypeClass, Map<string, BulkPoint>>>;
+
+interface ReadingFault extends Pick<BulkFault, "reason" | "deadLetterReason"> {
+  /** What of the reading is wrong: `.valor`. */
+  readonly at: string;
+}
+
+const refuse = (
+  at: string,
+  reason: string,
+  deadLetterReason: DeadLetterReason = "bulk_invalid",
+): ReadingFault => ({ at, reason, deadLetterReason });
 
 function readReading(
   given: unknown,
-  path: string,
+  index: number,
+  points: Points,
   { judge, receivedUs }: BulkRules,
 ): BulkReading | ReadingFault {
-  const refuse = (
-    at: string,
-    reason: string,
-    deadLetterReason: DeadLetterReason = "bulk_invalid",
-  ): ReadingFault => ({ path: `${path}${at}`, reason, deadLetterReason });
   if (!isObject(given))
     return refuse("", `expected an object, got ${shown(given)}`);
   const { sensor_uuid: uuid, sensor_tipo: type, valor, timestamp } = given;
-  if (typeof uuid !== "string" || !isSegment(uuid))
+  const typeClass = classOf(valor);
+  const known =
+    typeClass === null ? undefined : points[typeClass].get(uuid as string);
+  // What was found well once is well again.
+  if (known === undefined && (typeof uuid !== "string" || !isSegment(uuid)))
     return refuse(".sensor_uuid", badId(uuid));
-  if (typeof type !== "string" || !isPointName(type))
+  if (
+    type !== known?.sensorTipo &&
+    (typeof type !== "string" || !isPointName(type))
+  )
     return refuse(
       ".sensor_tipo",
       `expected a type of 1 to 128 printable characters, got ${shown(type)}`,
     );
-  const typeClass = classOf(valor);
   if (typeClass === null) return refuse(".valor", badValue(valor));
   if (typeof valor === "number" && !isBearable(valor))
     return refuse(".valor", unbearable(valor), "row_refused");
@@ -154,14 +176,18 @@ function readReading(
     judge.time(timeUs, receivedUs, "timestamp") ??
     judge.age(timeUs, receivedUs, "timestamp");
   if (fault !== null) return refuse(".timestamp", fault.detail, fault.reason);
+  const point = known ?? {
+    sensorUuid: uuid as string,
+    sensorTipo: type as string,
+    typeClass,
+  };
+  if (known === undefined) points[typeClass].set(point.sensorUuid, point);
   return {
-    sensorUuid: uuid,
-    sensorTipo: type,
+    point,
     timeUs,
     value: typeClass === "text" ? null : Number(valor),
     text: typeClass === "text" ? (valor as string) : null,
-    typeClass,
-    path,
+    index,
   };
 }
 

@@ -45,6 +45,16 @@ export const ABANDONED_MS = UPLOAD_MS + 15 * 60_000;
 /** All uploads' keys begin with it. */
 export const OBJECT_PREFIX = "telemetry/";
 
+/** Inflated bytes from which the ratio counts: below, what repeats itself is no bomb. */
+const RATIO_FROM = 16 * 1024 * 1024;
+
+/**
+ * Bytes that an object of so many may inflate to; more is taken for a bomb. The gateway holds every upload against it, so
+ * that none that was accepted is refused by the worker, which does so again.
+ */
+export const inflatedAtMost = (storedBytes: number, maxRatio: number): number =>
+  Math.max(RATIO_FROM, maxRatio * storedBytes);
+
 /** The record of the log; uploads of a tenant share a key, and with it a partition. */
 export function claimCheckRecord(claim: ClaimCheck): {
   key: string;

@@ -35,10 +35,8 @@ const role = (name: string, description: string, more: string): void => {
     .addHelpText("after", `\n${more}`)
     .action(async () => {
       const { runRoles } = await import("./role.js");
-      const { ROLES } = await import("./all.js");
-      await runRoles(
-        ROLES.filter((one) => name === "all" || one.name === name),
-      );
+      const { loadRoles } = await import("./all.js");
+      await runRoles(await loadRoles(name));
     });
 };
 

@@ -81,6 +81,7 @@ async function start(base: RoleBase): Promise<void> {
       }),
       limits: {
         uploadBytes: config.BULK_MAX_BYTES,
+        maxRatio: config.BULK_MAX_RATIO,
         elementBytes: config.BULK_MAX_EQUIPMENT_BYTES,
         depth: DEPTH,
         elements: EQUIPMENTS,

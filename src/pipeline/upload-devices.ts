@@ -3,7 +3,7 @@
  * remembered, the least recently used let go first.
  */
 import type { DeviceRef, Sensor } from "../domain/device.js";
-import type { BulkEquipment, BulkReading } from "../domain/bulk.js";
+import type { BulkEquipment, BulkPoint } from "../domain/bulk.js";
 import type { LogRecord, TypeClass } from "../domain/message.js";
 import { address } from "../domain/names.js";
 import { partitionOf } from "../domain/partition.js";
@@ -126,7 +126,7 @@ export function createUploadDevices(
         if (equipment === null)
           return { ...base, device: null, name: null, rows: [] };
         const one = used.get(address(claim.tenant, equipment.equipUuid))!;
-        const rows = rowsOf(one, equipment, fresh);
+        const rows = rowsOf(one, ordinal, equipment, fresh);
         return { ...base, device: one.device, name: equipment.equipNome, rows };
       });
       await register(used, fresh);
@@ -138,19 +138,25 @@ export function createUploadDevices(
 
 function rowsOf(
   one: Known,
+  ordinal: number,
   equipment: BulkEquipment,
   fresh: Set<Sensor>,
 ): BulkRow[] {
-  return equipment.sensors.map((reading, item) => {
-    const sensor = sensorOf(one, reading);
-    if (sensor.id === 0) fresh.add(sensor);
-    const { timeUs, value, text, path } = reading;
-    return { sensor, timeUs, value, text, path, source: NO_RECORD, item };
+  const sensors = new Map<BulkPoint, Sensor>();
+  return equipment.sensors.map((reading) => {
+    const { point, timeUs, value, text, index: item } = reading;
+    let sensor = sensors.get(point);
+    if (sensor === undefined) {
+      sensor = sensorOf(one, point);
+      sensors.set(point, sensor);
+      if (sensor.id === 0) fresh.add(sensor);
+    }
+    return { sensor, timeUs, value, text, source: NO_RECORD, item, ordinal };
   });
 }
 
-function sensorOf(one: Known, reading: BulkReading): Sensor {
-  const { typeClass, sensorUuid: name, sensorTipo: type } = reading;
+function sensorOf(one: Known, point: BulkPoint): Sensor {
+  const { typeClass, sensorUuid: name, sensorTipo: type } = point;
   let named = one.sensors.get(typeClass);
   if (named === undefined) one.sensors.set(typeClass, (named = new Map()));
   let sensor = named.get(name);

@@ -31,11 +31,15 @@ export interface IngestDeps {
   readonly historyMs: number;
 }
 
-/** Equipments of one or several claims, each claim's in order; answers which of the finished are done. */
+/**
+ * Equipments of one or several claims, each claim's in order; answers which of the finished are done. Ids and notes are made
+ * at once, the transaction begins when `turn` has come: the ingest of the equipments before these.
+ */
 export type Ingest = (
   drafts: readonly DraftEquipment[],
   finished: readonly FinishedClaim[],
   patiently: Patiently,
+  turn?: Promise<unknown>,
 ) => Promise<readonly string[]>;
 
 /** How long after duplicates rows go through staging at once, milliseconds. */
@@ -50,6 +54,7 @@ export function createIngest(deps: IngestDeps): Ingest {
     drafts: readonly DraftEquipment[],
     finished: readonly FinishedClaim[],
     patiently: Patiently,
+    turn?: Promise<unknown>,
   ): Promise<readonly string[]> {
     const claims = new Map<string, UploadClaim>(
       drafts.map(({ claim }) => [claim.claimId, claim]),
@@ -61,6 +66,7 @@ export function createIngest(deps: IngestDeps): Ingest {
       clock() * 1000 - deps.historyMs * 1000,
     );
     if (notes.length > 0) await patiently(() => log.append(TOPIC.data, notes));
+    await turn;
     return (await stored(results, finished, patiently)).done;
   }
 
@@ -90,12 +96,13 @@ export function createIngest(deps: IngestDeps): Ingest {
     return outcome;
   }
 
-  return async function ingest(drafts, finished, patiently) {
+  return async function ingest(drafts, finished, patiently, turn) {
     try {
-      return await storeOnce(drafts, finished, patiently);
+      return await storeOnce(drafts, finished, patiently, turn);
     } catch (error) {
       if (!isRefusal(error)) throw error;
     }
+    await turn;
     // Something in one of them: each by itself, so that it harms no other.
     for (const draft of drafts) {
       try {

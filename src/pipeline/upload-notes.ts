@@ -2,6 +2,7 @@
  * Bulk notes: what Redis and presence are told of an upload. Per device the readings that the history still shows, and each
  * sensor's newest, which come last so that the newest note shows them together.
  */
+import type { DeviceRef } from "../domain/device.js";
 import { encodeEnvelope } from "../domain/envelope.js";
 import { toIso } from "../domain/time.js";
 import type {
@@ -23,9 +24,8 @@ export function notesOf(
   historyFromUs: number,
 ): OutgoingRecord[] {
   const records: OutgoingRecord[] = [];
-  for (const { claimId, device, rows } of results) {
-    const claim = claims.get(claimId);
-    if (device === null || rows.length === 0 || claim === undefined) continue;
+  for (const { claimId, device, rows } of joined(results)) {
+    const claim = claims.get(claimId)!;
     for (const points of portions(chosen(rows, historyFromUs))) {
       const payload = `{"schema":"bulk_v1","claim_id":"${claimId}","received_at":"${toIso(claim.receivedMs * 1000)}","points":[${points.join()}]}`;
       const value = encodeEnvelope({
@@ -40,6 +40,26 @@ export function notesOf(
     }
   }
   return records;
+}
+
+interface Told {
+  readonly claimId: string;
+  readonly device: DeviceRef;
+  readonly rows: BulkRow[];
+}
+
+/** A device that comes several times in a claim is told of once. */
+function joined(results: readonly EquipmentResult[]): Iterable<Told> {
+  const told = new Map<string, Told>();
+  for (const { claimId, device, rows } of results) {
+    if (device === null || rows.length === 0) continue;
+    const place = `${claimId} ${device.address}`;
+    let one = told.get(place);
+    if (one === undefined)
+      told.set(place, (one = { claimId, device, rows: [] }));
+    for (const row of rows) one.rows.push(row);
+  }
+  return told.values();
 }
 
 function chosen(rows: readonly BulkRow[], historyFromUs: number): BulkRow[] {

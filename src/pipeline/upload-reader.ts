@@ -6,6 +6,7 @@
 import { createHash } from "node:crypto";
 import { pipeline, type Readable } from "node:stream";
 import { createGunzip, gunzipSync } from "node:zlib";
+import { inflatedAtMost } from "../domain/claim-check.js";
 import {
   type ArrayElement,
   type ArrayLimits,
@@ -22,11 +23,16 @@ export class PoisonedUpload extends Error {
 export interface ReadLimits extends ArrayLimits {
   /** Bytes of an upload, uncompressed. */
   readonly uploadBytes: number;
+  /** Times that an upload may grow when inflated. */
+  readonly maxRatio: number;
 }
 
 /** Stored and uncompressed bytes up to which an upload is held whole. */
 export const WHOLE_STORED_BYTES = 256 * 1024;
 export const WHOLE_BYTES = 512 * 1024;
+
+/** Inflated bytes that come at a time: while they are read the next are inflated, and nothing else of the process runs. */
+const CHUNK = 64 * 1024;
 
 export const isSmall = (
   claim: Pick<UploadClaim, "fileSize" | "originalSize">,
@@ -43,13 +49,16 @@ export async function* elementsOf(
   limits: ReadLimits,
 ): AsyncGenerator<ArrayElement[]> {
   const splitter = createArraySplitter(limits);
-  const most = Math.min(limits.uploadBytes, claim.originalSize);
+  const grown = inflatedAtMost(claim.fileSize, limits.maxRatio);
+  const most = Math.min(limits.uploadBytes, claim.originalSize, grown);
   let inflated = 0;
   for await (const chunk of textOf(objects, claim, most)) {
     inflated += chunk.length;
     if (inflated > most)
       throw new PoisonedUpload(
-        `it inflates to more than the ${most} bytes it may have`,
+        most === grown
+          ? `it inflates to more than ${limits.maxRatio} times its size, which no telemetry does`
+          : `it inflates to more than the ${most} bytes it may have`,
       );
     const found: ArrayElement[] = [];
     const wrong = splitter.push(chunk, (element) => found.push(element));
@@ -76,7 +85,7 @@ async function* textOf(
   }
   await checkHash(objects, claim);
   const source = await objectOf(objects, claim);
-  const gunzip = createGunzip({ chunkSize: 32 * 1024 });
+  const gunzip = createGunzip({ chunkSize: CHUNK });
   // The reader below is told of every error; this one needs to hear nothing.
   pipeline(source, gunzip, () => undefined);
   try {

@@ -3,16 +3,14 @@
  * a partition goes on, a claim's own progress what of it is stored already: a claim that two workers hold for a while, or
  * that is taken twice, changes nothing twice.
  */
-import { readClaimCheck } from "../domain/claim-check.js";
-import { isFault } from "../domain/fault.js";
 import type { LogRecord } from "../domain/message.js";
 import { TOPIC } from "../domain/names.js";
 import { reasonOf } from "../errors.js";
 import type { Clock, LaneFeed, Observer } from "../ports.js";
 import { createPatience, type Patiently } from "./patience.js";
 import type { ClaimHandler } from "./upload-claims.js";
+import { type ClaimGroup, groupsOf, UNITS } from "./upload-groups.js";
 import { createUploadOffsets, type UploadOffsets } from "./upload-offsets.js";
-import { isSmall, WHOLE_BYTES } from "./upload-reader.js";
 import { createSlots } from "./upload-slots.js";
 import { createWatchdog } from "./watchdog.js";
 
@@ -50,21 +48,7 @@ interface Part {
   high: number;
 }
 
-interface Group {
-  readonly records: LogRecord[];
-  units: number;
-  bytes: number;
-}
-
 const TICK_MS = 1000;
-/** Small claims in work at a time; a large one takes half of it. */
-const UNITS = 100;
-const LARGE_UNITS = 50;
-/** Bytes, uncompressed, that one unit stands for. */
-const UNIT_BYTES = 64 * 1024;
-/** Small claims that are handled together, at most. */
-const GROUP_UNITS = 50;
-
 export function createWorker(deps: WorkerDeps): Worker {
   const { feed, claims, observer, clock } = deps;
   const parts = new Map<number, Part>();
@@ -154,7 +138,7 @@ export function createWorker(deps: WorkerDeps): Worker {
     }
   }
 
-  function begin(part: Part, group: Group, giveBack: () => void): void {
+  function begin(part: Part, group: ClaimGroup, giveBack: () => void): void {
     const records = group.records.filter(({ offset }) =>
       part.offsets.begin(offset),
     );
@@ -279,31 +263,4 @@ export function createWorker(deps: WorkerDeps): Worker {
       );
     },
   };
-}
-
-/** Small claims that follow one another together, a large one alone. */
-function groupsOf(records: readonly LogRecord[]): Group[] {
-  const groups: Group[] = [];
-  let small: Group | null = null;
-  for (const record of records) {
-    const check = readClaimCheck(record.value);
-    if (!isFault(check) && !isSmall(check)) {
-      const bytes = check.originalSize;
-      groups.push({ records: [record], units: LARGE_UNITS, bytes });
-      small = null;
-      continue;
-    }
-    const bytes = isFault(check)
-      ? 0
-      : Math.min(check.originalSize, WHOLE_BYTES);
-    const units = Math.max(1, Math.ceil(bytes / UNIT_BYTES));
-    if (small === null || small.units + units > GROUP_UNITS) {
-      small = { records: [], units: 0, bytes: 0 };
-      groups.push(small);
-    }
-    small.records.push(record);
-    small.units += units;
-    small.bytes += bytes;
-  }
-  return groups;
 }

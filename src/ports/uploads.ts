@@ -146,9 +146,10 @@ export interface EquipmentResult {
   /** Readings, or the whole equipment, that could not be taken. */
   readonly errors: readonly BulkError[];
 }
+/** `item` is the reading's 0-based place in its equipment's `sensor`. */
 export interface BulkRow extends Row {
-  /** JSON path in the file, for conflicts. */
-  readonly path: string;
+  /** The equipment's 0-based place in the file. */
+  readonly ordinal: number;
 }
 export interface BulkError {
   readonly path: string;

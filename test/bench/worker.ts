@@ -1,8 +1,10 @@
 /**
  * How fast a worker stores uploads: one large file against a bare binary COPY of as many rows in the same run, and many
- * small claims (filesystem store). Prints readings/s, the ratio, the worker's memory, and claims/s; fails below the floors.
+ * small claims (filesystem store). Prints what was measured beside its goal; fails beyond bounds that a busy machine kept.
+ * (Over 300 lines: what is stored, how it is timed and what it is held against belong together.)
  *
  *   npm run bench:worker -- --megabytes 300 --claims 5000
+ *   npm run bench:worker -- --megabytes 1073        as large as BULK_MAX_BYTES takes: twice the bare COPY's time and more
  */
 import { createHash, randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -44,11 +46,26 @@ const say = (line: string): void => {
   if (!values.json) console.log(line);
 };
 
-/** What is asked for, and what a run may not fall below on a machine that does other things beside it. */
-const GOAL = { ratio: 0.6, rssMib: 256, claimsPerSecond: 1000 };
-const FLOOR = { ratio: 0.25, rssMib: 400, claimsPerSecond: 400 };
+interface Limit {
+  readonly goal: number;
+  /** Beyond it the run fails, also on a machine that does other things beside it. */
+  readonly bound: number;
+  /** Whether less is better. */
+  readonly atMost: boolean;
+}
+interface Figure extends Limit {
+  readonly what: string;
+  readonly measured: number;
+}
+/** A run of 1 GiB on two cores under a load of 15 measured 0.52, 291 MiB and 543 claims/s. */
+const LIMITS = {
+  ratio: { goal: 0.6, bound: 0.4, atMost: false },
+  peakMib: { goal: 256, bound: 330, atMost: true },
+  claimsPerSecond: { goal: 1000, bound: 250, atMost: false },
+} as const satisfies Record<string, Limit>;
 
-const DEVICES = 50;
+/** As many as keep the readings of 1 GiB within the past. */
+const DEVICES = 100;
 const SENSORS = 4;
 /** Readings of one equipment of the file: 25 minutes of each sensor. */
 const READINGS = 100;
@@ -89,6 +106,7 @@ interface Tools {
   readonly objects: ReturnType<typeof createFilesystemStore>;
   readonly desk: ReturnType<typeof createUploadDesk>;
   readonly log: ReturnType<typeof createLogWriter>;
+  readonly admin: pg.Client;
 }
 
 /** Stores an upload and answers its claim check, which is still to be put on the log. */
@@ -129,14 +147,18 @@ async function store({ objects, desk }: Tools, text: Iterable<string>) {
 }
 
 /** As many rows of as many sensors into the same table, from one connection, a COPY and a transaction each 10,000. */
-async function bareCopy(url: string, startMs: number): Promise<number> {
+async function bareCopy(
+  url: string,
+  startMs: number,
+  from: number,
+  to: number,
+): Promise<number> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   const encoder = createRowEncoder();
   const beganMs = Date.now();
-  let left = readings;
-  for (let n = 0; left > 0; n += BARE_ROWS) {
-    const rows = Array.from({ length: Math.min(left, BARE_ROWS) }, (_, i) => {
+  for (let n = from; n < to; n += BARE_ROWS) {
+    const rows = Array.from({ length: Math.min(to - n, BARE_ROWS) }, (_, i) => {
       const round = Math.floor((n + i) / (DEVICES * SENSORS));
       return {
         sensor: { id: 1_000_000 + ((n + i) % (DEVICES * SENSORS)) },
@@ -145,7 +167,6 @@ async function bareCopy(url: string, startMs: number): Promise<number> {
         text: null,
       } as Row;
     }).toSorted((a, b) => a.sensor.id - b.sensor.id || a.timeUs - b.timeUs);
-    left -= rows.length;
     await new Promise<void>((resolve, reject) => {
       const stream = client.query(
         copyFrom(
@@ -168,23 +189,28 @@ const peakMib = (worker: RoleProcess): number =>
     )![1],
   ) / 1024;
 
-const metric = (worker: RoleProcess): Promise<number> =>
-  worker.metric("claims_total", 'state="done"');
-
-/** Seconds until the worker has ended these claims. */
+/** Seconds until these claims are done, as the database tells: asking the worker would take of its time. */
 async function timed(
-  worker: RoleProcess,
   tools: Tools,
   records: readonly { key: string; value: Buffer }[],
 ): Promise<number> {
-  const before = await metric(worker);
   const beganMs = Date.now();
   await tools.log.append(TOPIC.uploads, records);
-  await until(async () => (await metric(worker)) >= before + records.length, {
-    withinMs: 600_000,
-    what: "the claims to be done",
-  });
-  return (Date.now() - beganMs) / 1000;
+  await until(
+    async () => {
+      const { rows } = await tools.admin.query<{ left: number }>(
+        "SELECT count(*)::int AS left FROM claims WHERE state IN ('stored', 'processing')",
+      );
+      return rows[0]!.left === 0;
+    },
+    { withinMs: 1_200_000, what: "the claims to be done" },
+  );
+  const seconds = (Date.now() - beganMs) / 1000;
+  const { rows } = await tools.admin.query<{ spoilt: number }>(
+    "SELECT count(*)::int AS spoilt FROM claims WHERE state <> 'done' OR readings_failed + readings_duplicate > 0",
+  );
+  if (rows[0]!.spoilt > 0) throw new Error("not every reading was stored");
+  return seconds;
 }
 
 function* smallFile(n: number, startMs: number): Generator<string> {
@@ -224,7 +250,9 @@ await withOwnStack(["kafka", "postgres"], async (stack) => {
     objects: createFilesystemStore({ folder }),
     desk: createUploadDesk({ url, name: "bench", poolMin: 0, poolMax: 4 }),
     log: createLogWriter(connection),
+    admin: new pg.Client({ connectionString: url }),
   };
+  await tools.admin.connect();
   await tools.objects.prepare(1);
   try {
     const startMs = Date.now() - 25 * 86_400_000;
@@ -237,10 +265,12 @@ await withOwnStack(["kafka", "postgres"], async (stack) => {
     });
     await worker.ready();
     say(`idle ${Math.round(peakMib(worker))} MiB`);
-    const seconds = await timed(worker, tools, [large.record]);
+    // Half before and half after: what else the machine does meets both.
+    const half = readings >>> 1;
+    const before = await bareCopy(url, startMs, 0, half);
+    const seconds = await timed(tools, [large.record]);
     const rssMib = peakMib(worker);
-
-    const bare = await bareCopy(url, startMs);
+    const bare = before + (await bareCopy(url, startMs, half, readings));
     const ratio = bare / seconds;
 
     say(`storing ${claims} small uploads …`);
@@ -255,7 +285,7 @@ await withOwnStack(["kafka", "postgres"], async (stack) => {
           ),
         )),
       );
-    const small = await timed(worker, tools, records);
+    const small = await timed(tools, records);
     const result = {
       machine: `${cpus().length} × ${cpus()[0]?.model ?? "?"}, Node ${process.version}`,
       megabytes: Math.round(large.originalSize / 1e6),
@@ -269,25 +299,33 @@ await withOwnStack(["kafka", "postgres"], async (stack) => {
       worker_peak_mib_after_small: Math.round(peakMib(worker)),
     };
     await worker.stop();
-    if (values.json) console.log(JSON.stringify(result));
-    else
-      say(
-        `worker ${result.readings_per_second.toLocaleString("en")} readings/s = ${result.ratio} of a bare binary COPY (${result.bare_copy_rows_per_second.toLocaleString("en")} rows/s; goal ${GOAL.ratio}), ` +
-          `${result.worker_peak_mib} MiB at most (goal ${GOAL.rssMib}); ` +
-          `${result.small_claims_per_second} small claims/s (goal ${GOAL.claimsPerSecond}); ${result.machine}`,
-      );
     if (worker.output()) say(worker.output());
-    if (
-      ratio < FLOOR.ratio ||
-      rssMib > FLOOR.rssMib ||
-      result.small_claims_per_second < FLOOR.claimsPerSecond
-    ) {
-      console.error(`below the floor: ${JSON.stringify(FLOOR)}`);
+    if (values.json) console.log(JSON.stringify(result));
+    say(
+      `worker ${result.readings_per_second.toLocaleString("en")} readings/s, bare binary COPY ${result.bare_copy_rows_per_second.toLocaleString("en")} rows/s; ${result.machine}`,
+    );
+    const figures: readonly Figure[] = [
+      { what: "of the bare COPY", measured: result.ratio, ...LIMITS.ratio },
+      { what: "MiB", measured: result.worker_peak_mib, ...LIMITS.peakMib },
+      {
+        what: "small claims/s",
+        measured: result.small_claims_per_second,
+        ...LIMITS.claimsPerSecond,
+      },
+    ];
+    for (const { what, measured, goal, bound, atMost } of figures) {
+      const within = (limit: number): boolean =>
+        atMost ? measured <= limit : measured >= limit;
+      const met = within(goal) ? "met" : "not met";
+      say(`${measured} ${what}: goal ${goal} ${met}; fails beyond ${bound}`);
+      if (within(bound)) continue;
+      console.error(`${measured} ${what} is beyond ${bound}`);
       process.exitCode = 1;
     }
   } finally {
     await tools.log.close();
     await tools.desk.close();
+    await tools.admin.end();
     await rm(folder, { recursive: true, force: true });
   }
 });

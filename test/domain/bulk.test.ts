@@ -42,13 +42,15 @@ bulk("the contract's example is read", () => {
       equipNome: "Freezer Teste",
       sensors: [
         {
-          sensorUuid: reading.sensor_uuid,
-          sensorTipo: "temperatura",
+          point: {
+            sensorUuid: reading.sensor_uuid,
+            sensorTipo: "temperatura",
+            typeClass: "num",
+          },
           timeUs: Date.parse(reading.timestamp) * 1000,
           value: 25.5,
           text: null,
-          typeClass: "num",
-          path: "$[3].sensor[0]",
+          index: 0,
         },
       ],
     },
@@ -69,7 +71,7 @@ bulk("a value is a number, a boolean or a text", () => {
   ] as const) {
     const [one] = readingWith({ valor }).equipment!.sensors;
     assert.equal(
-      [one!.value, one!.text, one!.typeClass],
+      [one!.value, one!.text, one!.point.typeClass],
       [value, text, typeClass],
     );
   }
@@ -78,7 +80,7 @@ bulk("a value is a number, a boolean or a text", () => {
 bulk("a type that nobody has heard of is a type", () => {
   const [one] = readingWith({ sensor_tipo: "flux capacitance" }).equipment!
     .sensors;
-  assert.is(one!.sensorTipo, "flux capacitance");
+  assert.is(one!.point.sensorTipo, "flux capacitance");
 });
 
 bulk("times are ISO 8601, Unix seconds or milliseconds", () => {
@@ -145,6 +147,22 @@ bulk("a reading at the edge of the bounds is stored", () => {
     assert.equal(readingWith({ timestamp }).errors, []);
 });
 
+bulk(
+  "readings of one sensor share its name; another class is another point",
+  () => {
+    const other = { ...reading, sensor_tipo: "x", timestamp: RECEIVED_MS };
+    const { equipment: found, errors } = read({
+      ...equipment,
+      sensor: [reading, other, { ...reading, valor: "RUN" }],
+    });
+    assert.equal(errors, []);
+    const [first, second, text] = found!.sensors.map(({ point }) => point);
+    assert.is(second, first);
+    assert.is(text!.typeClass, "text");
+    assert.equal({ ...text, typeClass: "num" }, first);
+  },
+);
+
 bulk("a bad reading harms none beside it", () => {
   const bad = [null, 7, "x", [], { ...reading, valor: null }];
   const { equipment: found, errors } = read({
@@ -152,8 +170,8 @@ bulk("a bad reading harms none beside it", () => {
     sensor: [reading, ...bad, reading],
   });
   assert.equal(
-    found!.sensors.map(({ path }) => path),
-    ["$[3].sensor[0]", "$[3].sensor[6]"],
+    found!.sensors.map(({ index }) => index),
+    [0, 6],
   );
   assert.equal(
     errors.map(({ path }) => path),

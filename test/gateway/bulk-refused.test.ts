@@ -145,6 +145,16 @@ refused("a gzip bomb is stopped long before it is inflated", () =>
   }),
 );
 
+refused("a plain upload that is nothing but repetition is refused too", () =>
+  withUploads(async (rig) => {
+    const spaces = Buffer.alloc(20 * MIB, " ");
+    spaces[0] = 0x5b;
+    spaces[spaces.length - 1] = 0x5d;
+    const problem = await mustRefuse(rig, spaces, JSON_TYPE, 413);
+    assert.match(String(problem["detail"]), "200 times");
+  }),
+);
+
 refused("what is larger than the limit when inflated is refused", () =>
   withUploads(
     async (rig) => {

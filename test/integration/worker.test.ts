@@ -134,6 +134,39 @@ test("a bad reading or equipment is kept with its path and harms no other", asyn
   });
 });
 
+test("a reading older than the raw readings are kept is kept as too_old, and harms no other", async () => {
+  await withWorkerRig(async (rig) => {
+    const aged = device("aged");
+    await rig.worker({ RAW_RETENTION_DAYS: "30" });
+    const ago = (days: number): string =>
+      new Date(Date.now() - days * 86_400_000).toISOString();
+    const sensor = [ago(31), ago(29)].map((timestamp, valor) => ({
+      sensor_uuid: "a",
+      sensor_tipo: "t",
+      valor,
+      timestamp,
+    }));
+    const claimId = await rig.upload({
+      body: JSON.stringify([{ equip_uuid: aged, sensor }]),
+    });
+    const claim = await rig.ended(claimId);
+    assert.is(claim.state, "done");
+    assert.equal(claim.readings, { stored: 1, duplicate: 0, failed: 1 });
+    assert.is(claim.errors[0]!.path, "$[0].sensor[0].timestamp");
+    const { rows } = await rig.admin.query(
+      "SELECT reason, device_id, payload::text AS payload FROM ingest_errors WHERE device_id = $1",
+      [aged],
+    );
+    assert.is(rows.length, 1);
+    assert.is(rows[0].reason, "too_old");
+    assert.is(
+      Buffer.from(rows[0].payload.slice(2), "hex").toString(),
+      JSON.stringify(sensor[0]),
+    );
+    assert.match((await rig.rows(aged))[0]!, / 1$/);
+  });
+});
+
 test("duplicates are counted, another value is a conflict, the first one stays; one device may come twice", async () => {
   await withWorkerRig(async (rig) => {
     const twice = device("twice");
@@ -178,6 +211,7 @@ test("what can never be stored is rejected with its reason and lies on the dead-
       [{ body: Buffer.alloc(10_000_000, "[") }, /ends within the array/],
       [{ body: ok, says: { originalSize: 10 } }, /inflates to more/],
       [{ body: large, says: { originalSize: 600_000 } }, /inflates to more/],
+      [{ body: Buffer.alloc(20_000_000, " ") }, /200 times its size/],
     ] as const;
     const ids = [];
     for (const [upload] of cases) ids.push(await rig.upload(upload));

@@ -68,6 +68,7 @@ async function withRig(work: (rig: Rig) => Promise<void>): Promise<void> {
           }),
           limits: {
             uploadBytes: 1 << 30,
+            maxRatio: 200,
             elementBytes: 1 << 20,
             depth: 64,
             elements: 1_000_000,

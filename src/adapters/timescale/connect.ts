@@ -34,7 +34,12 @@ export interface Session {
   rows<T>(statement: string, values?: readonly unknown[]): Promise<T[]>;
   /** Answers how many rows were affected. */
   run(statement: string, values?: readonly unknown[]): Promise<number>;
-  /** COPY … FROM STDIN of one buffer, which must not change until this settles. */
+  /**
+   * Statements without parameters in one round trip, which under load takes longer than most statements do; values go in
+   * as `literal`s. Answers the rows of the last one.
+   */
+  script<T>(statements: readonly string[]): Promise<T[]>;
+  /** COPY … FROM STDIN of one buffer, which must not change until this settles; other statements may stand around it. */
   copy(statement: string, data: Buffer): Promise<void>;
 }
 
@@ -102,6 +107,13 @@ export function connectDatabase(options: DatabaseOptions): Database {
       run: async (statement, values) =>
         (await watched(client.query(statement, values as unknown[])))
           .rowCount ?? 0,
+      script: async <T>(statements: readonly string[]) => {
+        const answered: unknown = await watched(
+          client.query(statements.join(";")),
+        );
+        const last = Array.isArray(answered) ? answered.at(-1) : answered;
+        return (last as pg.QueryResult).rows as T[];
+      },
       copy: (statement, data) => watched(sendCopy(client, statement, data)),
     };
   }
@@ -223,6 +235,9 @@ function cut(client: pg.PoolClient): void {
     client as unknown as { connection: { stream: Socket } }
   ).connection.stream.destroy();
 }
+
+/** A text as part of a statement. */
+export const literal = (text: string): string => pg.escapeLiteral(text);
 
 /** Text that PostgreSQL takes: U+0000 is no character there. (Lone surrogates become U+FFFD when written as UTF-8.) */
 export function storable(text: string): string {

@@ -22,12 +22,12 @@ import { storeEvents } from "./events.js";
 import type { Facts } from "./facts.js";
 import { moveFence, whyNotMoved } from "./fence.js";
 import { noteLateRows } from "./late-rows.js";
-import type { createRowWriter } from "./rows.js";
+import type { RowWriter } from "./rows.js";
 
 export interface FlushTools {
   readonly database: Database;
   readonly facts: Facts;
-  readonly storeRows: ReturnType<typeof createRowWriter>;
+  readonly storeRows: RowWriter["storeRows"];
   /** Makes the partitions that these rows need, where the engine does not. */
   readonly ensurePartitions: (rows: readonly Row[]) => Promise<void>;
 }

@@ -10,17 +10,24 @@ const HOUR_US = 3_600_000_000;
 
 export async function noteLateRows(
   session: Session,
-  { engine, noteLateAfterMs }: Facts,
+  facts: Facts,
   rows: readonly Row[],
 ): Promise<void> {
-  if (engine !== "timescaledb") return;
+  const note = lateRowsNote(facts, rows);
+  if (note !== null) await session.run(note);
+}
+
+/** The statement that notes them; null where there is nothing to note. */
+export function lateRowsNote(
+  { engine, noteLateAfterMs }: Facts,
+  rows: readonly Row[],
+): string | null {
+  if (engine !== "timescaledb") return null;
   const lateBeforeUs = (Date.now() - noteLateAfterMs) * 1000;
   const hours = new Set<number>();
   for (const { timeUs } of rows)
     if (timeUs < lateBeforeUs) hours.add(Math.floor(timeUs / HOUR_US));
-  if (hours.size === 0) return;
-  await session.run(
-    "INSERT INTO store.late_buckets (bucket) SELECT to_timestamp(hour * 3600) FROM unnest($1::bigint[]) AS hour",
-    [[...hours]],
-  );
+  if (hours.size === 0) return null;
+  return `INSERT INTO store.late_buckets (bucket)
+    SELECT to_timestamp(hour * 3600) FROM unnest(ARRAY[${[...hours].join()}]::bigint[]) AS hour`;
 }

@@ -28,40 +28,64 @@ export interface StoredRows {
   readonly refused: readonly RefusedRow[];
 }
 
-/** Encoders hold their buffer while a COPY is under way, so each flush in progress borrows one. */
-export function createRowWriter() {
-  const idle: RowEncoder[] = [];
-
-  return async function storeRows(
+export interface RowWriter {
+  storeRows(
     session: Session,
     rows: readonly Row[],
     expectDuplicates: boolean,
-  ): Promise<StoredRows> {
-    if (rows.length === 0)
-      return { stored: 0, duplicates: 0, conflicts: [], refused: [] };
+  ): Promise<StoredRows>;
+  /** Straight or not at all: false when the rows must go another way. */
+  storeNew(session: Session, rows: readonly Row[]): Promise<boolean>;
+}
+
+/** Encoders hold their buffer while a COPY is under way, so each flush in progress borrows one. */
+export function createRowWriter(): RowWriter {
+  const idle: RowEncoder[] = [];
+
+  async function borrowed<T>(
+    work: (encoder: RowEncoder) => Promise<T>,
+  ): Promise<T> {
     const encoder = idle.pop() ?? createRowEncoder();
-    await session.run("SAVEPOINT rows");
-    const stored =
-      (expectDuplicates ? null : await straight(session, encoder, rows)) ??
-      (await stagedOrBisected(session, encoder, rows));
-    await session.run("RELEASE SAVEPOINT rows");
+    const answer = await work(encoder);
     idle.push(encoder);
-    return stored;
+    return answer;
+  }
+
+  return {
+    storeRows: (session, rows, expectDuplicates) =>
+      borrowed(async (encoder) => {
+        if (rows.length === 0) return NOTHING;
+        if (!expectDuplicates && (await straight(session, encoder, rows)))
+          return { ...NOTHING, stored: rows.length };
+        return stagedOrBisected(session, encoder, rows);
+      }),
+    storeNew: (session, rows) =>
+      borrowed((encoder) => straight(session, encoder, rows)),
   };
 }
 
-/** Null when the rows must go another way. */
+const NOTHING: StoredRows = {
+  stored: 0,
+  duplicates: 0,
+  conflicts: [],
+  refused: [],
+};
+
+/** The savepoint travels with the COPY. */
+const COPY = `
+  SAVEPOINT rows;
+  COPY store.telemetry_data ${ROW_COLUMNS} FROM STDIN (FORMAT binary);
+  RELEASE SAVEPOINT rows`;
+
+/** False when the rows must go another way. */
 async function straight(
   session: Session,
   encoder: RowEncoder,
   rows: readonly Row[],
-): Promise<StoredRows | null> {
+): Promise<boolean> {
   try {
-    await session.copy(
-      `COPY store.telemetry_data ${ROW_COLUMNS} FROM STDIN (FORMAT binary)`,
-      encoder.encode(rows),
-    );
-    return { stored: rows.length, duplicates: 0, conflicts: [], refused: [] };
+    await session.copy(COPY, encoder.encode(rows));
+    return true;
   } catch (error) {
     const state = sqlState(error);
     if (
@@ -70,8 +94,11 @@ async function straight(
       !isRefusedData(error)
     )
       throw error;
-    await session.run("ROLLBACK TO SAVEPOINT rows");
-    return null;
+    await session.script([
+      "ROLLBACK TO SAVEPOINT rows",
+      "RELEASE SAVEPOINT rows",
+    ]);
+    return false;
   }
 }
 

@@ -51,7 +51,7 @@ export function createTelemetryStore(
     return {
       database,
       facts,
-      storeRows: createRowWriter(),
+      storeRows: createRowWriter().storeRows,
       ensurePartitions:
         facts.engine === "postgresql"
           ? createPartitionKeeper(database, facts.rawRetentionDays)

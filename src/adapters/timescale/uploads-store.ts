@@ -7,11 +7,7 @@ import { readFacts } from "./facts.js";
 import { createPartitionKeeper } from "./partitions.js";
 import { register } from "./register.js";
 import { createRowWriter } from "./rows.js";
-import {
-  storeEquipments,
-  storeSorted,
-  type UploadTools,
-} from "./upload-batch.js";
+import { storeEquipments, type UploadTools } from "./upload-batch.js";
 import { claimOf, type ClaimRow, COLUMNS } from "./uploads-desk.js";
 import { wake } from "./wake.js";
 import type { UploadClaim, UploadStore } from "../../ports.js";
@@ -61,7 +57,7 @@ export function createUploadStore(options: UploadStoreOptions): UploadStore {
     const facts = await database.use("read settings", readFacts);
     return {
       facts,
-      storeRows: storeSorted(createRowWriter()),
+      rows: createRowWriter(),
       ensurePartitions:
         facts.engine === "postgresql"
           ? createPartitionKeeper(database, facts.rawRetentionDays)
@@ -94,7 +90,7 @@ export function createUploadStore(options: UploadStoreOptions): UploadStore {
     async store(results, finished, given) {
       const ready = await uploadTools();
       await ready.ensurePartitions(results.flatMap(({ rows }) => rows));
-      return database.transaction("store equipments", (session) =>
+      return database.use("store equipments", (session) =>
         storeEquipments(session, ready, { results, finished, ...given }),
       );
     },

@@ -6,6 +6,7 @@
 import { createHash } from "node:crypto";
 import { finished, pipeline, type Readable, Transform } from "node:stream";
 import { createGunzip, createGzip } from "node:zlib";
+import { inflatedAtMost } from "../../domain/claim-check.js";
 import { reasonOf, TwinstreamError } from "../../errors.js";
 import { refusal } from "../problems.js";
 import type { Content } from "./content.js";
@@ -33,8 +34,6 @@ export interface IntakeOptions {
 const LEVEL = 1;
 /** Bytes a zlib stream hands over at a time: its default of 16 KiB makes twice the steps. */
 const CHUNK = 64 * 1024;
-/** Inflated bytes from which the ratio counts: below, what repeats itself is no bomb. */
-const RATIO_FROM = 16 * 1024 * 1024;
 
 export function openIntake(body: Readable, options: IntakeOptions): Intake {
   const { content } = options;
@@ -53,7 +52,10 @@ export function openIntake(body: Readable, options: IntakeOptions): Intake {
   } else {
     first = passThrough(content.take, content.end);
     const gzip = createGzip({ level: LEVEL, chunkSize: CHUNK });
-    stored = pipeline(first, gzip, passThrough(tally.take), settled);
+    const held = passThrough(tally.take, () =>
+      holdRatio(content, options.maxRatio, tally),
+    );
+    stored = pipeline(first, gzip, held, settled);
   }
   pour(body, first, options.totalMs);
   return {
@@ -148,11 +150,7 @@ function inflateBeside(
   };
   const inflated = (chunk: Buffer): void => {
     content.take(chunk);
-    if (content.bytes > RATIO_FROM && content.bytes > maxRatio * tally.bytes)
-      throw refusal(
-        "TOO_LARGE",
-        `the upload grows to more than ${maxRatio} times its size when inflated, which no telemetry does`,
-      );
+    holdRatio(content, maxRatio, tally);
   };
   gunzip.on("data", (chunk: Buffer) => {
     if (beside.destroyed) return;
@@ -164,6 +162,15 @@ function inflateBeside(
   });
   gunzip.on("error", (error) => beside.destroy(badGzip(reasonOf(error))));
   return beside;
+}
+
+/** @throws TOO_LARGE */
+function holdRatio(content: Content, maxRatio: number, tally: Tally): void {
+  if (content.bytes > inflatedAtMost(tally.bytes, maxRatio))
+    throw refusal(
+      "TOO_LARGE",
+      `the upload is more than ${maxRatio} times as large as it is gzipped, which no telemetry is`,
+    );
 }
 
 const badGzip = (reason: string) =>
