@@ -74,7 +74,7 @@ async function equipment(
       text: null,
       source: RECORD,
       item: i,
-      path: `$[${ordinal}].sensor[${i}]`,
+      ordinal,
     })),
     errors: Array.from({ length: faults }, (_, i) => ({
       path: `$[${ordinal}].sensor[${values.length + i}].valor`,

@@ -264,8 +264,14 @@ const NEW = {
 const hasEnded = ({ state }: UploadClaim): boolean =>
   state === "done" || state === "rejected";
 
-const conflict = ({ sensor, path, value, text }: BulkRow): BulkError => ({
-  path,
+const conflict = ({
+  sensor,
+  ordinal,
+  item,
+  value,
+  text,
+}: BulkRow): BulkError => ({
+  path: `$[${ordinal}].sensor[${item}]`,
   reason: `${sensor.name} holds another value already`,
   deadLetterReason: "conflict",
   payload: Buffer.from(String(text ?? value)),
