@@ -181,10 +181,10 @@ policies(
       assert.equal(
         first.map((job) => job.what),
         [
-          'telemetry_daily 02:00:00 {"end_offset": "01:00:00", "start_offset": "168:00:00"}',
+          'telemetry_daily 02:00:00 {"end_offset": "01:00:00", "start_offset": "168:00:00", "buckets_per_batch": 0}',
           'telemetry_data 1 day {"drop_after": "30 days"}',
           'telemetry_data 12:00:00 {"compress_after": "7 days"}',
-          'telemetry_hourly 00:30:00 {"end_offset": "01:00:00", "start_offset": "72:00:00"}',
+          'telemetry_hourly 00:30:00 {"end_offset": "01:00:00", "start_offset": "72:00:00", "buckets_per_batch": 0}',
         ],
       );
       await migrate(settings(url));
@@ -194,9 +194,9 @@ policies(
       assert.equal(
         (await jobs()).map((job) => job.what),
         [
-          'telemetry_daily 02:00:00 {"end_offset": "-01:00:00", "start_offset": "47:00:00"}',
+          'telemetry_daily 02:00:00 {"end_offset": "-01:00:00", "start_offset": "47:00:00", "buckets_per_batch": 0}',
           'telemetry_data 1 day {"drop_after": "1 day"}',
-          'telemetry_hourly 00:30:00 {"end_offset": "01:00:00", "start_offset": "24:00:00"}',
+          'telemetry_hourly 00:30:00 {"end_offset": "01:00:00", "start_offset": "24:00:00", "buckets_per_batch": 0}',
         ],
       );
       // Lengthened: what a day's retention may have dropped stays out of the windows.
@@ -204,9 +204,9 @@ policies(
       assert.equal(
         (await jobs()).map((job) => job.what),
         [
-          'telemetry_daily 02:00:00 {"end_offset": "-01:00:00", "start_offset": "47:00:00"}',
+          'telemetry_daily 02:00:00 {"end_offset": "-01:00:00", "start_offset": "47:00:00", "buckets_per_batch": 0}',
           'telemetry_data 12:00:00 {"compress_after": "7 days"}',
-          'telemetry_hourly 00:30:00 {"end_offset": "01:00:00", "start_offset": "24:00:00"}',
+          'telemetry_hourly 00:30:00 {"end_offset": "01:00:00", "start_offset": "24:00:00", "buckets_per_batch": 0}',
         ],
       );
     });

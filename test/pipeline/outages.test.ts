@@ -119,7 +119,7 @@ test("with the log's inspector away a claim waits, and goes on by itself", () =>
     log.break();
     rig.store.fences.get(`${TOPIC.data}/0`)!.epoch++;
     await rig.produceMany(2, 4);
-    await waits(rig, running, "log");
+    await waits(rig, running, "the log");
     log.mend();
     await rig.settled();
     assert.equal(rig.values("dev-1"), upTo(4));
@@ -133,7 +133,7 @@ test("with the dead-letter topic away nothing after the letter is committed, and
     await rig.produceMany(0, 1);
     await rig.produce("dev-1", "not JSON");
     await rig.produceMany(1, 2);
-    await waits(rig, running, "log");
+    await waits(rig, running, "the log");
     assert.ok((rig.committed(TOPIC.data) ?? 0) <= 1);
     writer.mend();
     await rig.settled();
