@@ -139,7 +139,7 @@ export interface TelemetryStore {
   onlineDevices(
     partition: number,
   ): Promise<{ device: DeviceRef; lastSeenUs: number }[]>;
-  /** Names of the tenants whose messages are taken. */
+  /** Names of the tenants whose messages are taken: those that are not disabled. */
   tenants(): Promise<ReadonlySet<string>>;
   /** Writes down that [from, to) of a partition was gone from the log before it was read. */
   noteGap(
