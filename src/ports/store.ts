@@ -51,6 +51,7 @@ export interface OpenCommand {
 
 export interface PresenceChange {
   readonly device: DeviceRef;
+  /** When it was last seen; 0 when never. */
   readonly seenUs: number;
   readonly online: boolean;
   /** Why it is offline; null when online. */

@@ -60,7 +60,13 @@ export function createMemoryReader(clock: Clock): MemoryReader {
       site: null,
       equipmentId: 0,
     };
-    const none = { history: [], publish: [], last: null, seenUs: 0 };
+    const none = {
+      history: [],
+      publish: [],
+      last: null,
+      seenUs: 0,
+      gone: null,
+    };
     const changes = [{ device, ...none, ...change }];
     await view.write({ changes, publish: false, mark: null });
   };
@@ -71,6 +77,7 @@ export function createMemoryReader(clock: Clock): MemoryReader {
     history: async (...given) => (told("history"), reader.history(...given)),
     online: async (...given) => (told("online"), reader.online(...given)),
     seen: async (...given) => (told("seen"), reader.seen(...given)),
+    horizon: () => reader.horizon(),
     rememberCommand: async (...given) => (
       told("rememberCommand"),
       reader.rememberCommand(...given)

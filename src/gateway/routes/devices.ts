@@ -12,7 +12,13 @@ import {
   writeCursor,
 } from "../history-page.js";
 import { createOnlineList } from "../online-list.js";
-import { latestOf, onlineSinceUs, presenceOf, toUs } from "../presence.js";
+import {
+  causeOf,
+  latestOf,
+  onlineSinceUs,
+  presenceOf,
+  toUs,
+} from "../presence.js";
 import { refusal } from "../problems.js";
 import { cursor, DeviceParams, limit } from "../schemas.js";
 
@@ -70,7 +76,7 @@ export function deviceRoutes(deps: GatewayDeps): FastifyPluginAsyncTypebox {
       tenant,
       online: true,
       last_seen: isoOf(toUs(seenS)),
-      cause: null,
+      cause: causeOf(deps, true, seenS * 1e6, null),
     }));
   }
 
@@ -108,12 +114,13 @@ export function deviceRoutes(deps: GatewayDeps): FastifyPluginAsyncTypebox {
       seen === null
         ? record.online && record.lastSeenUs >= sinceUs
         : seenUs !== null && seenUs >= sinceUs;
+    const lastSeenUs = latestOf(record.lastSeenUs, seenUs);
     return {
       device_id: record.deviceId,
       tenant: record.tenant,
       online: isOnline,
-      last_seen: isoOf(latestOf(record.lastSeenUs, seenUs)),
-      cause: isOnline ? null : record.cause,
+      last_seen: isoOf(lastSeenUs),
+      cause: causeOf(deps, isOnline, lastSeenUs ?? 0, record.cause),
     };
   }
 
@@ -160,6 +167,7 @@ export function deviceRoutes(deps: GatewayDeps): FastifyPluginAsyncTypebox {
           tenant,
           online: presence.online,
           last_seen: isoOf(presence.lastSeenUs),
+          cause: presence.cause,
           timestamp: last?.timestamp ?? null,
         });
         // The device's own text goes in as it is: parsed and written again, integers beyond 2^53 would change.
