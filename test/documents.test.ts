@@ -61,6 +61,7 @@ test("every command that the README names exists", () => {
     "offsets",
     "simulate",
     "store",
+    "tenants",
     "users",
   ].map((name) => readFileSync(resolve(`src/main/${name}.ts`), "utf8"));
   assert.ok(named.length > 5);

@@ -6,12 +6,13 @@ import type { DeviceState, Effects, LastState, Sensor } from "./device.js";
 import { type Draft, draftOf, effectsOf } from "./effects.js";
 import { fullMessage } from "./envelope.js";
 import { deadLetterOf, readingBytes } from "./message-letter.js";
-import type {
-  BulkMessage,
-  DataMessage,
-  DeadLetter,
-  Message,
-  Point,
+import {
+  type BulkMessage,
+  type DataMessage,
+  type DeadLetter,
+  HEADER,
+  type Message,
+  type Point,
 } from "./message.js";
 import { unbearable } from "./points.js";
 import { toSeconds } from "./time.js";
@@ -38,6 +39,7 @@ export function newDevice(
     device: { address, tenant, deviceId, site, equipmentId: 0 },
     sensors: new Map(),
     last: null,
+    seenUs: 0,
     untimed: [],
     quarantinedUntilMs: 0,
   };
@@ -70,29 +72,28 @@ export function deviceReducer(rules: DeviceRules): ApplyMessages {
     for (const message of messages) {
       switch (message.kind) {
         case "data":
-          draft.seenUs = Math.max(draft.seenUs, message.arrivalUs);
+          sawAlive(draft, message, message.arrivalUs);
           applyData(draft, message, historyFromUs, rules);
           break;
         case "hello":
-          draft.seenUs = Math.max(draft.seenUs, message.arrivalUs);
+          sawAlive(draft, message, message.arrivalUs);
           draft.hello++;
           break;
         case "state":
-          draft.online = message.online;
-          if (message.online)
-            draft.seenUs = Math.max(draft.seenUs, message.arrivalUs);
+          if (message.online) sawAlive(draft, message, message.arrivalUs);
+          else heardGone(draft, message);
           draft.noted++;
           break;
         case "event":
-          draft.seenUs = Math.max(draft.seenUs, message.arrivalUs);
+          sawAlive(draft, message, message.arrivalUs);
           draft.events.push(message);
           break;
         case "ack":
-          draft.seenUs = Math.max(draft.seenUs, message.arrivalUs);
+          sawAlive(draft, message, message.arrivalUs);
           draft.acks.push(message);
           break;
         case "bulk":
-          draft.seenUs = Math.max(draft.seenUs, message.seenUs);
+          sawAlive(draft, message, message.seenUs);
           show(draft, message, message.seenUs, historyFromUs);
           draft.noted++;
           break;
@@ -109,6 +110,27 @@ export function deviceReducer(rules: DeviceRules): ApplyMessages {
     }
     return { state: stateOf(state, draft), effects: effectsOf(device, draft) };
   };
+}
+
+/**
+ * What the broker had kept (a retained message, sent to every new session of the bridge) says nothing of now: a device that
+ * died long ago would come online with it, and one that is alive go.
+ */
+const isOfNow = ({ source }: Message): boolean =>
+  source.headers[HEADER.retained] !== "1";
+
+function sawAlive(draft: Draft, message: Message, atUs: number): void {
+  if (!isOfNow(message)) return;
+  draft.seenUs = Math.max(draft.seenUs, atUs);
+  draft.everSeenUs = Math.max(draft.everSeenUs, atUs);
+  if (draft.gone !== null && atUs >= draft.gone.atUs) draft.gone = null;
+}
+
+/** A word from before the device was last seen alive is out of date: its last will comes late where its link just broke. */
+function heardGone(draft: Draft, message: Message): void {
+  const atUs = message.arrivalUs;
+  if (isOfNow(message) && atUs >= draft.everSeenUs)
+    draft.gone = { atUs, seenUs: draft.everSeenUs };
 }
 
 function applyData(
@@ -217,6 +239,7 @@ function stateOf(before: DeviceState, draft: Draft): DeviceState {
     device: before.device,
     sensors: draft.sensors,
     last: draft.last,
+    seenUs: draft.everSeenUs,
     untimed: draft.untimed,
     quarantinedUntilMs: draft.quarantinedUntilMs ?? before.quarantinedUntilMs,
   };

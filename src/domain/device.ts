@@ -58,6 +58,8 @@ export interface DeviceState {
   /** Known sensors, by type class and name. */
   readonly sensors: ReadonlyMap<TypeClass, ReadonlyMap<string, Sensor>>;
   readonly last: LastState | null;
+  /** Newest arrival that showed it alive, microseconds; 0 when there was none. */
+  readonly seenUs: number;
   /** Ids of the last 16 messages without a time of their own, oldest first. */
   readonly untimed: readonly string[];
   /** Messages go to the dead letters until then (Unix milliseconds); 0 when not in quarantine. */
@@ -74,6 +76,14 @@ export interface Row {
   readonly item: number;
 }
 
+/** A device's own word, or its last will, that it is gone. */
+export interface Gone {
+  /** Arrival of that word, microseconds. */
+  readonly atUs: number;
+  /** When the device was last seen before; 0 when never. */
+  readonly seenUs: number;
+}
+
 /** What Redis is to show of one device after one batch. */
 export interface ViewChange {
   readonly device: DeviceRef;
@@ -82,8 +92,10 @@ export interface ViewChange {
   /** The full messages to publish, in log order. */
   readonly publish: readonly string[];
   readonly last: LastState | null;
-  /** Newest arrival in the batch, microseconds. */
+  /** Newest arrival in the batch that shows the device alive, microseconds; 0 when there is none. */
   readonly seenUs: number;
+  /** Set when it said in the batch that it is gone, and nothing after that showed it alive. */
+  readonly gone: Gone | null;
 }
 export interface HistoryEntry {
   readonly score: number;
@@ -100,8 +112,8 @@ export interface StoreChange {
   readonly deadLetters: readonly DeadLetter[];
   /** Newest arrival in the batch, microseconds; 0 when nothing in it shows that the device lives. */
   readonly seenUs: number;
-  /** Set when the device's own word on its presence is in the batch (its state message). */
-  readonly online: boolean | null;
+  /** As in the view. */
+  readonly gone: Gone | null;
   /** The new list when it changed. */
   readonly untimed: readonly string[] | null;
   /** The new quarantine end (Unix milliseconds, 0 for released) when it changed. */

@@ -3,6 +3,7 @@ import type {
   DeviceRef,
   DeviceState,
   Effects,
+  Gone,
   HistoryEntry,
   LastState,
   Outcome,
@@ -27,8 +28,10 @@ export interface Draft {
   untimed: readonly string[];
   untimedChanged: boolean;
   quarantinedUntilMs: number | null;
-  online: boolean | null;
+  /** Newest sign of life of the batch, and of all times. */
   seenUs: number;
+  everSeenUs: number;
+  gone: Gone | null;
   hello: number;
   noted: number;
   data: number;
@@ -52,8 +55,9 @@ export function draftOf(state: DeviceState): Draft {
     untimed: state.untimed,
     untimedChanged: false,
     quarantinedUntilMs: null,
-    online: null,
     seenUs: 0,
+    everSeenUs: state.seenUs,
+    gone: null,
     hello: 0,
     noted: 0,
     data: 0,
@@ -76,6 +80,7 @@ export function effectsOf(device: DeviceRef, draft: Draft): Effects {
     publish: draft.publish,
     last: draft.movedLast ? draft.last : null,
     seenUs: draft.seenUs,
+    gone: draft.gone,
   };
   const store: StoreChange = {
     device,
@@ -85,7 +90,7 @@ export function effectsOf(device: DeviceRef, draft: Draft): Effects {
     events: draft.events,
     deadLetters: draft.deadLetters,
     seenUs: draft.seenUs,
-    online: draft.online,
+    gone: draft.gone,
     untimed: draft.untimedChanged ? draft.untimed : null,
     quarantinedUntilMs: draft.quarantinedUntilMs,
   };
@@ -112,6 +117,11 @@ export function joinEffects(device: DeviceRef, parts: Effects[]): Effects {
   const latest = <T>(values: (T | null)[]): T | null =>
     values.findLast((value) => value !== null) ?? null;
   const seenUs = stores.reduce((most, s) => Math.max(most, s.seenUs), 0);
+  const gone = stores.reduce<Gone | null>(
+    (sofar, part) =>
+      part.gone ?? (sofar !== null && part.seenUs >= sofar.atUs ? null : sofar),
+    null,
+  );
   return {
     view: {
       device,
@@ -119,6 +129,7 @@ export function joinEffects(device: DeviceRef, parts: Effects[]): Effects {
       publish: views.flatMap((view) => view.publish),
       last: latest(views.map((view) => view.last)),
       seenUs,
+      gone,
     },
     store: {
       device,
@@ -128,7 +139,7 @@ export function joinEffects(device: DeviceRef, parts: Effects[]): Effects {
       events: stores.flatMap((store) => store.events),
       deadLetters: stores.flatMap((store) => store.deadLetters),
       seenUs,
-      online: latest(stores.map((store) => store.online)),
+      gone,
       untimed: latest(stores.map((store) => store.untimed)),
       quarantinedUntilMs: latest(
         stores.map((store) => store.quarantinedUntilMs),
@@ -155,6 +166,7 @@ export function effectsWith(
     device,
     sensors: new Map(),
     last: null,
+    seenUs: 0,
     untimed: [],
     quarantinedUntilMs: 0,
   });

@@ -26,6 +26,8 @@ export const HEADER = {
   packet: "mqtt-packet-id",
   /** "1" when the broker redelivered the packet. */
   dup: "mqtt-dup",
+  /** "1" for what the broker had kept for a topic (retained), and not for what a device says at this moment. */
+  retained: "mqtt-retained",
 } as const;
 
 /** What a value is compared and stored as; a point that changes its class becomes a second sensor. */

@@ -12,6 +12,8 @@ export const TOPIC = {
   uploads: "telemetry.raw",
   dataDeadLetters: "iot-data.dlq",
   uploadDeadLetters: "telemetry.raw.dlq",
+  /** How far each bridge has brought its messages onto the log, by its id. */
+  beats: "bridge-beats",
 } as const;
 
 /** What a record of `iot-data` carries. */
@@ -142,6 +144,10 @@ export function deviceTopic(
     : `${tenantPrefix}/${device.tenant}/${device.site}/${device.deviceId}/${last}`;
 }
 
+/** Where a bridge hears itself: what comes back on it has passed the broker behind all that waited there before. */
+export const probeTopic = (bridgeId: string): string =>
+  `twinstream/bridges/${bridgeId.replaceAll(/[/+#]/g, "_")}`;
+
 /** Redis keys and channels, by device address. */
 export const lastStateKey = (at: string): string => `device:last_state:${at}`;
 export const historyKey = (at: string): string => `device:history:${at}`;
@@ -153,6 +159,9 @@ export const onlineKey = (tenant: string): string =>
 
 /** Channel of devices that come and go. */
 export const PRESENCE_CHANNEL = "device-presence";
+
+/** Until when what devices said is in Redis, by partition, and until when bridges have brought it onto the log. */
+export const HORIZON_KEY = "twinstream:horizon";
 
 /** How far of a partition Redis has been written. */
 export const appliedKey = (topic: string, partition: number): string =>

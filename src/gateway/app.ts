@@ -22,6 +22,7 @@ import { authRoutes } from "./routes/auth.js";
 import { bulkRoutes } from "./routes/bulk.js";
 import { commandRoutes } from "./routes/commands.js";
 import { deviceRoutes } from "./routes/devices.js";
+import { eventRoutes } from "./routes/events.js";
 import { healthRoutes } from "./routes/health.js";
 import { ingestTestRoutes } from "./routes/ingest-test.js";
 import { secureHeaders } from "./secure-headers.js";
@@ -116,7 +117,8 @@ export function buildGateway(deps: GatewayDeps): FastifyInstance {
   guard(app, deps);
   if (settings.docs === true) document(app, deps.auth !== undefined);
   // Made once and registered under both: their state (the last command id, what is on its way) is one.
-  const all = [deviceRoutes(deps), commandRoutes(deps), healthRoutes(deps)];
+  const all = [deviceRoutes(deps), eventRoutes(deps), commandRoutes(deps)];
+  all.push(healthRoutes(deps));
   if (deps.auth !== undefined) all.push(authRoutes(deps, deps.auth));
   all.push(analyticsRoutes(deps), ingestTestRoutes(deps));
   if (deps.uploads !== undefined) all.push(bulkRoutes(deps, deps.uploads));

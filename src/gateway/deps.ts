@@ -8,6 +8,7 @@ import type {
   DeviceViewReader,
   LogWriter,
   Observer,
+  ShownHorizon,
 } from "../ports.js";
 import type { AuthDeps } from "./auth/guard.js";
 import { userOf } from "./auth/identity.js";
@@ -23,6 +24,8 @@ export interface GatewayDeps {
   readonly observer: Observer;
   readonly clock: Clock;
   readonly health: DependencyHealth;
+  /** Until when everything is known; null, or without it, the clock counts. */
+  readonly horizon?: () => ShownHorizon | null;
   /** This process's metrics in Prometheus' text format. */
   readonly metrics: () => Promise<{ contentType: string; body: string }>;
   readonly settings: GatewaySettings;

@@ -27,3 +27,6 @@ export const text = (most: number, description: string) =>
   });
 
 export const cursor = Type.Optional(text(128, "`next` of the page before"));
+
+export const moment = (description: string) =>
+  Type.Optional(Type.String({ minLength: 1, maxLength: 64, description }));

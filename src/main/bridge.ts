@@ -6,6 +6,7 @@ import {
 } from "../adapters/mqtt/packet-source.js";
 import { TOPIC } from "../domain/names.js";
 import { createBridge } from "../pipeline/bridge.js";
+import { createBeat } from "../pipeline/bridge-beat.js";
 import { logConnection } from "./kafka-log.js";
 import type { Observer } from "../ports.js";
 import type { Role, RoleBase } from "./role.js";
@@ -37,8 +38,18 @@ export const bridge: Role = {
       observer,
       clock: Date.now,
     });
-    const running = createBridge(
+    const beat = createBeat(
       { source, log: writer, observer, clock: Date.now },
+      config.BRIDGE_ID,
+    );
+    const running = createBridge(
+      {
+        source,
+        log: writer,
+        observer,
+        clock: Date.now,
+        probed: beat.probed,
+      },
       {
         topic: TOPIC.data,
         bridgeId: config.BRIDGE_ID,
@@ -50,6 +61,8 @@ export const bridge: Role = {
     );
     base.onStop("bridge", () => running.stop(STOP_MS));
     await running.start();
+    base.onStop("beat", async () => beat.stop());
+    beat.start();
     subscribed();
   },
 };

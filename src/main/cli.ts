@@ -7,6 +7,7 @@ import { claimsCommand } from "./claims.js";
 import { offsetsCommand } from "./offsets.js";
 import { simulateCommand } from "./simulate.js";
 import { storeCommand } from "./store.js";
+import { tenantsCommand } from "./tenants.js";
 import { usersCommand } from "./users.js";
 
 const program = new Command("twinstream")
@@ -76,6 +77,7 @@ program.addCommand(offsetsCommand());
 program.addCommand(claimsCommand());
 program.addCommand(simulateCommand());
 program.addCommand(storeCommand());
+program.addCommand(tenantsCommand());
 program.addCommand(usersCommand());
 
 try {

@@ -16,6 +16,7 @@ import {
   createDependencyHealth,
   type DependencyCheck,
 } from "../gateway/dependency-health.js";
+import { followHorizon } from "../gateway/horizon.js";
 import { decodeRules } from "./decode-rules.js";
 import { logConnection } from "./kafka-log.js";
 import type { Role } from "./role.js";
@@ -65,6 +66,9 @@ export const gateway: Role = {
     base.onStop("accounts", () => accounts.close());
 
     const uploads = openUploads(base, log);
+    const horizon = followHorizon(view, observer);
+    base.onStop("horizon", async () => horizon.stop());
+    await horizon.start();
 
     const health = createDependencyHealth({
       checks: [
@@ -85,6 +89,7 @@ export const gateway: Role = {
       uploads,
       observer,
       clock: Date.now,
+      horizon: horizon.current,
       health,
       metrics: async () => ({
         contentType: registry.contentType,

@@ -9,6 +9,7 @@ import type { Config } from "../config.js";
 import type { UserRole } from "../ports.js";
 import type { TellAct } from "./operator-acts.js";
 import { askTwice, firstLine } from "./password-input.js";
+import { tenantArgument } from "./tenant-argument.js";
 
 interface PasswordOptions {
   readonly passwordStdin?: true;
@@ -65,7 +66,12 @@ A new password and a disabled user end all sessions; access tokens that are out 
         .choices(["admin", "operator", "viewer"])
         .default("viewer"),
     )
-    .option("--tenant <tenant>", "whose devices they see", tenant, "default")
+    .option(
+      "--tenant <tenant>",
+      "whose devices they see",
+      tenantArgument,
+      "default",
+    )
     .option("--if-none", "only if there is no user yet; else do nothing")
     .addOption(stdin)
     .addOption(generate)
@@ -241,11 +247,5 @@ function table(users: readonly ListedUser[]): string {
 function username(text: string): string {
   if (!/^[A-Za-z0-9._@-]{1,64}$/.test(text))
     throw new InvalidArgumentError("must be 1 to 64 of [A-Za-z0-9._@-]");
-  return text;
-}
-
-function tenant(text: string): string {
-  if (!/^[A-Za-z0-9._:-]{1,128}$/.test(text))
-    throw new InvalidArgumentError("must be 1 to 128 of [A-Za-z0-9._:-]");
   return text;
 }

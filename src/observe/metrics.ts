@@ -10,12 +10,17 @@ import {
   type Registry,
 } from "prom-client";
 import { DEAD_LETTER_REASONS } from "../errors.js";
-import type { CommandState } from "../ports.js";
+import type { CommandState, PresenceMove } from "../ports.js";
 import { createWeightedHistogram } from "./weighted-histogram.js";
 
 export const MESSAGE_TYPES = ["telem", "ack", "event", "hello"] as const;
 export const STORES = ["redis", "database"] as const;
 export const WAITS = ["redis", "database", "log", "objects"] as const;
+const PRESENCE_MOVES: readonly PresenceMove[] = [
+  "online",
+  "silent",
+  "disconnected",
+];
 const CLAIM_ENDS = ["done", "rejected"] as const;
 const READING_OUTCOMES = ["stored", "duplicate", "failed"] as const;
 const COMMAND_STATES: readonly CommandState[] = [
@@ -103,6 +108,16 @@ export function createMetrics(registry: Registry) {
     devicesOnline: gauge(
       "devices_online",
       "Devices of this process's partitions that are online",
+    ),
+    presenceChanges: counter(
+      "presence_changes_total",
+      "Devices that came online or went, by why they went",
+      ["to"],
+    ),
+    bridges: gauge(
+      "bridges",
+      "Bridges that have told of themselves, by whether they are heard now",
+      ["state"],
     ),
     actorsAlive: gauge("actors_alive", "Live device actors"),
     actorRestarts: counter(
@@ -220,6 +235,7 @@ export function createMetrics(registry: Registry) {
   for (const outcome of READING_OUTCOMES)
     metrics.claimReadings.inc({ outcome }, 0);
   for (const store of STORES) metrics.flushSeconds.zero({ store });
+  for (const to of PRESENCE_MOVES) metrics.presenceChanges.inc({ to }, 0);
   for (const on of WAITS) metrics.laneWaits.inc({ on }, 0);
   collectDefaultMetrics({ register: registry });
   return metrics;

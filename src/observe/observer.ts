@@ -119,6 +119,21 @@ function record(event: TelemetryEvent, sinks: Sinks): void {
     case "devices_online":
       metrics.devicesOnline.set(event.count);
       return;
+    case "presence_changed":
+      metrics.presenceChanges.inc({ to: event.to }, event.count);
+      return;
+    case "bridges":
+      metrics.bridges.set({ state: "alive" }, event.alive);
+      metrics.bridges.set({ state: "down" }, event.down);
+      return;
+    case "bridge_heard":
+      log[event.alive ? "info" : "warn"](
+        facts(event),
+        event.alive
+          ? "a bridge is heard again"
+          : "a bridge is not heard; no device is called silent until it is back",
+      );
+      return;
     case "command":
       metrics.commands.inc({ state: event.state }, event.count);
       return;

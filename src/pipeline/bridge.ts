@@ -6,12 +6,12 @@
  * and under way) is bounded in messages and bytes: at the bound the source is held, and TCP and the broker's receive maximum
  * carry that back to the devices. While the log is away the same records are tried again, for as long as it takes.
  *
+ * A probe of our own that comes back among the messages (see bridge-beat.ts) makes no record: once everything before it is on
+ * the log, the beat is told of it.
+ *
  * A message alone after a quiet time goes at once, with whatever arrived in the same read; otherwise an append begins when
  * the one before has ended and at least `lingerMs` after its begin, sooner when there is a full one or the window is full.
  */
-import { encodeBadTopic, encodeEnvelope } from "../domain/envelope.js";
-import { HEADER } from "../domain/message.js";
-import { address, parseTopic } from "../domain/names.js";
 import { TwinstreamError, reasonOf } from "../errors.js";
 import type {
   Clock,
@@ -21,6 +21,7 @@ import type {
   OutgoingRecord,
   PacketSource,
 } from "../ports.js";
+import { toRecord } from "./bridge-record.js";
 import { type Backoff, PATIENT, retryDelays, waitOr } from "./retry.js";
 
 export interface BridgeParts {
@@ -28,6 +29,8 @@ export interface BridgeParts {
   readonly log: LogWriter;
   readonly observer: Observer;
   readonly clock: Clock;
+  /** Told the text of a probe once everything that came before it is on the log. */
+  readonly probed?: (text: string) => void;
 }
 
 export interface BridgeSettings {
@@ -65,13 +68,15 @@ const RECORD_OVERHEAD_BYTES = 140;
 
 interface Batch {
   readonly packets: readonly InboundPacket[];
+  /** Those that become records, and these: all but probes. */
+  readonly messages: readonly InboundPacket[];
   readonly records: readonly OutgoingRecord[];
   /** Of the records' values. */
   readonly bytes: number;
 }
 
 export function createBridge(
-  { source, log, observer, clock }: BridgeParts,
+  { source, log, observer, clock, probed }: BridgeParts,
   settings: BridgeSettings,
 ): Bridge {
   /** Arrived, in order, not yet in an append. */
@@ -149,36 +154,49 @@ export function createBridge(
   }
 
   function nextBatch(): Batch {
+    const messages: InboundPacket[] = [];
     const records: OutgoingRecord[] = [];
     let bytes = 0;
+    let taken = 0;
     for (const packet of gathered) {
+      if (packet.probe) {
+        taken += 1;
+        continue;
+      }
       const expected = packet.payload.length + RECORD_OVERHEAD_BYTES;
       if (records.length === APPEND_RECORDS) break;
       if (records.length > 0 && bytes + expected > APPEND_BYTES) break;
       const record = toRecord(packet, settings);
+      messages.push(packet);
       records.push(record);
+      taken += 1;
       bytes += (record.value?.length ?? 0) + RECORD_OVERHEAD_BYTES;
     }
-    const packets = gathered.splice(0, records.length);
+    const packets = gathered.splice(0, taken);
     for (const packet of packets) gatheredBytes -= weight(packet);
-    return { packets, records, bytes };
+    return { packets, messages, records, bytes };
   }
 
-  async function append({ packets, records, bytes }: Batch): Promise<void> {
+  async function append(batch: Batch): Promise<void> {
+    const { packets, messages, records, bytes } = batch;
     appending = true;
     appendBeganMs = clock();
-    const stored = await untilStored(packets, records);
+    const stored =
+      records.length === 0 || (await untilStored(messages, records));
     appending = false;
     if (!stored) return;
     source.acknowledge(packets);
+    if (packets.length > messages.length)
+      probed?.(packets.findLast(({ probe }) => probe)!.payload.toString());
     windowMessages -= packets.length;
     for (const packet of packets) windowBytes -= weight(packet);
-    observer.emit({
-      type: "bridge_batch",
-      messages: packets.length,
-      bytes,
-      seconds: (clock() - appendBeganMs) / 1000,
-    });
+    if (records.length > 0)
+      observer.emit({
+        type: "bridge_batch",
+        messages: messages.length,
+        bytes,
+        seconds: (clock() - appendBeganMs) / 1000,
+      });
     release();
     reportWindow();
     if (windowMessages === 0) drained();
@@ -249,33 +267,6 @@ export function createBridge(
 
 function weight(packet: InboundPacket): number {
   return packet.payload.length + packet.topic.length;
-}
-
-/** `maxBytes` 0 leaves of the payload what `too_large` keeps: size, hash and head. */
-function toRecord(
-  packet: InboundPacket,
-  { bridgeId, prefix }: BridgeSettings,
-  maxBytes?: number,
-): OutgoingRecord {
-  const headers: Record<string, string> = {
-    [HEADER.arrival]: String(packet.arrivalMs),
-    [HEADER.bridge]: bridgeId,
-  };
-  if (packet.qos > 0) headers[HEADER.packet] = String(packet.packetId);
-  if (packet.dup) headers[HEADER.dup] = "1";
-  const from = parseTopic(packet.topic, prefix);
-  if ("reason" in from)
-    return {
-      key: packet.topic,
-      value: encodeBadTopic(packet, maxBytes),
-      headers,
-    };
-  const { payload, arrivalMs } = packet;
-  return {
-    key: address(from.tenant, from.deviceId),
-    value: encodeEnvelope({ ...from, payload, arrivalMs }, maxBytes),
-    headers,
-  };
 }
 
 /**

@@ -12,6 +12,7 @@ import type {
   Observer,
   TelemetryStore,
 } from "../ports.js";
+import type { Known } from "./horizon.js";
 import type { Decode } from "./prepare.js";
 import type { Backoff } from "./retry.js";
 
@@ -30,6 +31,8 @@ export interface LaneDeps {
   readonly clock: Clock;
   readonly decode: (topic: string) => Decode;
   readonly rules: DeviceRules;
+  /** What the latest look at the log knows; null before the first. */
+  readonly known: () => Known | null;
   readonly settings: LaneSettings;
 }
 export interface LaneSettings {

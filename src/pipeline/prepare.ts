@@ -144,7 +144,14 @@ async function restoreLast(
   for (const device of missing) {
     const last = newest.get(device.address);
     if (last !== undefined)
-      changes.push({ device, history: [], publish: [], last, seenUs: 0 });
+      changes.push({
+        device,
+        history: [],
+        publish: [],
+        last,
+        seenUs: 0,
+        gone: null,
+      });
   }
   if (changes.length > 0)
     await view.write({ changes, publish: false, mark: null });

@@ -1,6 +1,8 @@
 /** The processor: a lane for each partition that the group assigns, and what they share. */
 import { reasonOf } from "../errors.js";
 import { TOPIC } from "../domain/names.js";
+import { BEAT_MS } from "../domain/presence.js";
+import { createHorizon } from "./horizon.js";
 import { createLane, type Lane } from "./lane.js";
 import { createPatience } from "./patience.js";
 import { LANE_TOPICS, type LaneDeps, type LaneSettings } from "./lane-deps.js";
@@ -15,7 +17,7 @@ export interface ProcessorSettings extends Omit<LaneSettings, "share"> {
   readonly tickMs?: number;
 }
 
-export interface ProcessorDeps extends Omit<LaneDeps, "settings"> {
+export interface ProcessorDeps extends Omit<LaneDeps, "settings" | "known"> {
   readonly settings: ProcessorSettings;
   /** Called with the reason when the process should end, to be started again. */
   readonly giveUp: (reason: string) => void;
@@ -34,6 +36,8 @@ const TICK_MS = 1000;
 const REVOKE_MS = 5000;
 /** Every so many ticks the log is asked where it ends: a stalled consumer would not notice. */
 const BOUNDS_TICKS = 10;
+/** How often the log and the bridges' beats are asked until when everything is known. */
+const HORIZON_MS = BEAT_MS;
 /** How often late rows are brought into the aggregates and what is past its time is dropped. */
 const MAINTAIN_MS = 10_000;
 
@@ -48,8 +52,10 @@ export function createProcessor(deps: ProcessorDeps): Processor {
   let ends: readonly number[] = [];
   let joined = false;
 
+  const horizon = createHorizon(log, observer, clock, stopping.signal);
   const laneDeps: LaneDeps = {
     ...deps,
+    known: () => horizon.latest,
     settings: {
       ...settings,
       share: () => {
@@ -107,6 +113,16 @@ export function createProcessor(deps: ProcessorDeps): Processor {
           where: "look after a lane",
           error: reasonOf(one.reason),
         });
+  }
+
+  /** What silence is measured by, for the lanes and, as far as they have come, for the gateways. */
+  async function lookAhead(): Promise<void> {
+    await horizon.look();
+    const untilMs = new Map<number, number>();
+    for (const { partition, session } of lanes.values())
+      if (session !== null && session.knownUs > 0)
+        untilMs.set(partition, Math.floor(session.knownUs / 1000));
+    await view.horizon(untilMs, horizon.bridgesMs);
   }
 
   function report(): void {
@@ -171,7 +187,10 @@ export function createProcessor(deps: ProcessorDeps): Processor {
     const maintain = oneAtATime("maintain the database", () =>
       store.maintain(),
     );
+    const ahead = oneAtATime("look how far the log is known", lookAhead);
+    ahead();
     timers.push(
+      setInterval(ahead, settings.tickMs ?? HORIZON_MS),
       setInterval(() => {
         report();
         watch();

@@ -13,7 +13,7 @@ import { LANE_TOPICS, type LaneDeps } from "./lane-deps.js";
 import type { Patiently } from "./patience.js";
 import type { Position } from "./position.js";
 import { prepare, type Prepared } from "./prepare.js";
-import { createPresence } from "./presence.js";
+import { createPresenceWatch } from "./presence-watch.js";
 import { createSliceQueue } from "./slices.js";
 import { createViewWriter } from "./view-writer.js";
 
@@ -48,6 +48,8 @@ export interface Session {
   /** Records behind the end of the log as last seen. */
   lag(topic: string): number;
   readonly online: number;
+  /** Until when everything its devices said is known, microseconds; 0 when not known yet. */
+  readonly knownUs: number;
   readonly live: number;
   readonly held: { messages: number; bytes: number };
   /** Takes nothing more, and flushes what Redis has answered for. */
@@ -73,7 +75,6 @@ export function createSession(deps: LaneDeps, start: SessionStart): Session {
       start.lost(error instanceof Error ? error : new Error(String(error)));
   };
   const actors = deps.actors.open(partition, fail);
-  const presence = createPresence(settings.offlineAfterMs * 1000);
   const writer = createViewWriter({
     view,
     log,
@@ -110,6 +111,15 @@ export function createSession(deps: LaneDeps, start: SessionStart): Session {
     changed: (changes) => flusher.add(changes, []),
   });
 
+  const presence = createPresenceWatch({
+    partition,
+    timeoutUs: settings.offlineAfterMs * 1000,
+    known: deps.known,
+    view,
+    observer,
+    patiently,
+    tell: (changes) => flusher.add([], changes),
+  });
   const intake = createIntake({
     feed: deps.feed,
     partition,
@@ -213,16 +223,7 @@ export function createSession(deps: LaneDeps, start: SessionStart): Session {
     passivate();
     desk.again();
     await expire();
-    const level = intake.held.messages === 0 && lag(TOPIC.data) === 0;
-    const gone = level ? presence.silent(clock() * 1000) : [];
-    if (gone.length === 0) return;
-    flusher.add([], gone);
-    const silent = gone.map(({ device, seenUs, cause }) => ({
-      device,
-      seenUs,
-      cause: cause ?? "silent",
-    }));
-    await patiently(() => view.offline(silent));
+    await presence.look(done(TOPIC.data));
   }
 
   /** A command is over once all telemetry that arrived before its end has been applied: its ack may be in there. */
@@ -260,6 +261,9 @@ export function createSession(deps: LaneDeps, start: SessionStart): Session {
     get online() {
       return presence.size;
     },
+    get knownUs() {
+      return presence.knownUs;
+    },
     get live() {
       return actors.size;
     },
@@ -272,6 +276,7 @@ export function createSession(deps: LaneDeps, start: SessionStart): Session {
     end() {
       if (ended) return;
       ended = true;
+      presence.end();
       stopped.abort();
       queue.close();
       flusher.end();

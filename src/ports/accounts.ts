@@ -11,6 +11,7 @@ export interface User {
 /** A user as log-in sees one. */
 export interface Account extends User {
   readonly passwordHash: string;
+  /** They themselves, or their tenant. */
   readonly disabled: boolean;
 }
 
@@ -32,7 +33,7 @@ export type Rotation =
   | { readonly state: "rotated"; readonly user: User }
   /** It was spent before: somebody has a copy, so its family is ended now. */
   | { readonly state: "reused"; readonly user: User }
-  /** Its family was ended before, or its user is disabled. */
+  /** Its family was ended before, or its user or their tenant is disabled. */
   | { readonly state: "ended"; readonly user: User };
 
 /** Refresh tokens, known by their SHA-256; a log-in and all tokens that follow from it are a family. */

@@ -14,6 +14,8 @@ export interface InboundPacket {
   readonly arrivalMs: number;
   /** The connection it came on; acknowledging after a reconnect does nothing. */
   readonly connection: number;
+  /** Our own `probe`, come back. */
+  readonly probe?: true;
 }
 
 export interface PacketSource {
@@ -25,6 +27,11 @@ export interface PacketSource {
   hold(): void;
   release(): void;
   connected(): boolean;
+  /**
+   * Says something to itself through the broker: it comes back as a packet, marked `probe`, after all that the broker held
+   * for this session before. Nothing happens while there is no connection, or an earlier one is still on its way to the broker.
+   */
+  probe(text: string): void;
   /** Disconnects and leaves the session with the broker. */
   stop(): Promise<void>;
 }

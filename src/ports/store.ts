@@ -51,6 +51,7 @@ export interface OpenCommand {
 
 export interface PresenceChange {
   readonly device: DeviceRef;
+  /** When it was last seen; 0 when never. */
   readonly seenUs: number;
   readonly online: boolean;
   /** Why it is offline; null when online. */
@@ -139,7 +140,7 @@ export interface TelemetryStore {
   onlineDevices(
     partition: number,
   ): Promise<{ device: DeviceRef; lastSeenUs: number }[]>;
-  /** Names of the tenants whose messages are taken. */
+  /** Names of the tenants whose messages are taken: those that are not disabled. */
   tenants(): Promise<ReadonlySet<string>>;
   /** Writes down that [from, to) of a partition was gone from the log before it was read. */
   noteGap(
@@ -167,6 +168,17 @@ export interface DeviceRecords {
   device(tenant: string, deviceId: string): Promise<DeviceRecord | null>;
   /** Newest values as a v1 payload. */
   newest(tenant: string, deviceId: string): Promise<LastState | null>;
+  /** Newest first, by (time, hash); `more` when others follow, after `limit` or after what one answer may hold. */
+  events(
+    tenant: string,
+    deviceId: string,
+    options: {
+      fromUs: number;
+      toUs: number;
+      before: EventPlace | null;
+      limit: number;
+    },
+  ): Promise<{ events: readonly EventRecord[]; more: boolean }>;
   commands(
     tenant: string,
     deviceId: string,
@@ -187,6 +199,17 @@ export interface DeviceRecord {
   readonly online: boolean;
   readonly lastSeenUs: number;
   readonly cause: string | null;
+}
+/** An event's place among those of its device. */
+export interface EventPlace {
+  readonly timeUs: number;
+  /** Hex SHA-256 of its payload. */
+  readonly hash: string;
+}
+export interface EventRecord extends EventPlace {
+  readonly receivedUs: number;
+  /** JSON text as the device wrote it. */
+  readonly payload: string;
 }
 export interface CommandRecord {
   readonly cmdId: string;

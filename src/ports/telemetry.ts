@@ -2,6 +2,9 @@
 import type { TwinstreamError } from "../errors.js";
 import type { CommandState } from "./store.js";
 
+/** How a device's presence changed: it came, or why it went. */
+export type PresenceMove = "online" | "silent" | "disconnected";
+
 /** One fact; the adapter makes of it a log line, a metric, or both. Nothing here is emitted once per message. */
 export type TelemetryEvent =
   | {
@@ -48,6 +51,10 @@ export type TelemetryEvent =
       untilMs: number;
     }
   | { type: "devices_online"; count: number }
+  | { type: "presence_changed"; to: PresenceMove; count: number }
+  /** A bridge's beat stopped, or is back; `seconds` since the newest. */
+  | { type: "bridge_heard"; bridge: string; alive: boolean; seconds: number }
+  | { type: "bridges"; alive: number; down: number }
   | { type: "command"; state: CommandState; count: number }
   | { type: "assigned"; generation: number; partitions: readonly number[] }
   | {

@@ -14,6 +14,14 @@ export interface ViewWrite {
   } | null;
 }
 
+/** A device that is not there any more, unless it was seen after `unlessAfterUs`. Microseconds; `seenUs` 0 for never. */
+export interface WentOffline {
+  readonly device: DeviceRef;
+  readonly seenUs: number;
+  readonly unlessAfterUs: number;
+  readonly cause: string;
+}
+
 export interface DeviceView {
   /**
    * One pipeline. Repeating a write changes nothing but repeats its publishes. Answers whether the mark stood at `from`
@@ -30,9 +38,12 @@ export interface DeviceView {
   ): Promise<void>;
   /** Which of these have no last state. */
   missingLast(devices: readonly DeviceRef[]): Promise<DeviceRef[]>;
-  /** Takes devices that fell silent out of the online set, unless seen again after `seenBeforeUs`, and publishes the change. */
-  offline(
-    changes: readonly { device: DeviceRef; seenUs: number; cause: string }[],
+  /** Takes devices that fell silent out of the online set, and publishes those that were in it. */
+  offline(changes: readonly WentOffline[]): Promise<void>;
+  /** Shows the gateways until when everything is known, milliseconds: by partition, and of the bridges where they tell. */
+  horizon(
+    untilMs: ReadonlyMap<number, number>,
+    bridgesMs: number | null,
   ): Promise<void>;
   /** Called after each reconnect: the mark may have gone back. */
   onReconnect(listener: () => void): void;
@@ -61,6 +72,8 @@ export interface DeviceViewReader {
     tenant: string,
     deviceIds: readonly string[],
   ): Promise<(number | null)[] | null>;
+  /** Until when everything is known in all partitions, milliseconds; null where no processor has said. */
+  horizon(): Promise<ShownHorizon | null>;
   /** Remembers for an hour that a command was accepted, until its row is there. */
   rememberCommand(address: string, command: AcceptedCommand): Promise<void>;
   acceptedCommand(
@@ -69,6 +82,11 @@ export interface DeviceViewReader {
   ): Promise<AcceptedCommand | null>;
   ping(): Promise<void>;
   close(): Promise<void>;
+}
+export interface ShownHorizon {
+  readonly untilMs: number;
+  /** Until when all bridges have brought theirs onto the log; null when none tells of itself. */
+  readonly bridgesMs: number | null;
 }
 export interface AcceptedCommand {
   readonly cmdId: string;

@@ -178,6 +178,7 @@ async function fill(url: string): Promise<void> {
         payload: newest.payload,
       },
       seenUs: Math.round(nowS * 1e6),
+      gone: null,
     };
   });
   await view.write({ changes, publish: false, mark: null });

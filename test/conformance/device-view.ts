@@ -70,6 +70,7 @@ export function changeOf(
     publish: history.map(({ member }) => member),
     last: null,
     seenUs: 0,
+    gone: null,
     ...with_,
   };
 }
@@ -422,7 +423,8 @@ export function deviceViewSuite(
       );
       const changes = [silent, back].map((device) => ({
         device,
-        seenUs: NOW_US,
+        seenUs: NOW_US - 1,
+        unlessAfterUs: NOW_US,
         cause: 'silent for "60" s',
       }));
       await under.view.offline(changes);
@@ -437,10 +439,51 @@ export function deviceViewSuite(
           tenant,
           online: false,
           cause: 'silent for "60" s',
-          last_seen: toIso(NOW_US),
+          last_seen: toIso(NOW_US - 1),
         },
       ]);
       assert.is((await presenceOf(under, back)).length, 1);
+    }),
+  );
+
+  test(
+    "a device that says it is gone leaves the online set at once, unless it was seen after that",
+    withNow(async (under) => {
+      const tenant = newTenant();
+      const [gone, back, quiet] = [
+        newDevice(tenant),
+        newDevice(tenant),
+        newDevice(tenant),
+      ];
+      const word = { gone: { atUs: NOW_US, seenUs: NOW_US - 1_000 } };
+      await write(
+        under.view,
+        changeOf(gone, [], { seenUs: NOW_US - 1_000, ...word }),
+        changeOf(back, [], { seenUs: NOW_US + 1_000 }),
+        changeOf(quiet, [], { seenUs: NOW_US }),
+      );
+      await write(under.view, changeOf(back, [], word));
+      await under.view.write({
+        changes: [
+          changeOf(quiet, [], { gone: { atUs: NOW_US, seenUs: NOW_US } }),
+        ],
+        publish: false,
+        mark: null,
+      });
+      const seen = await under.reader.seen(
+        tenant,
+        [gone, back, quiet].map(({ deviceId }) => deviceId),
+      );
+      assert.equal(seen, [null, toSeconds(NOW_US + 1_000), null]);
+      assert.equal((await presenceOf(under, gone)).at(-1), {
+        device_id: gone.deviceId,
+        tenant,
+        online: false,
+        cause: "disconnected",
+        last_seen: toIso(NOW_US - 1_000),
+      });
+      assert.is((await presenceOf(under, back)).length, 1);
+      assert.is((await presenceOf(under, quiet)).length, 1, "not published");
     }),
   );
 

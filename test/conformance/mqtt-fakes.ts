@@ -1,6 +1,7 @@
 /** An MQTT broker in memory with both ports on it; the conformance suites hold it to what the real one does. */
 import type { DeviceRef } from "../../src/domain/device.js";
 import type { CommandRequest } from "../../src/domain/message.js";
+import { probeTopic } from "../../src/domain/names.js";
 import { TwinstreamError } from "../../src/errors.js";
 import type {
   CommandLink,
@@ -12,6 +13,7 @@ interface Entry {
   readonly topic: string;
   readonly payload: Buffer;
   readonly qos: 0 | 1;
+  readonly retain: boolean;
   dup: boolean;
   /** Packet id on the present connection; null while not sent on it. */
   sentAs: number | null;
@@ -30,6 +32,8 @@ export interface FakeBroker {
     topic: string,
     payload: Buffer | string,
     qos?: 0 | 1,
+    /** As the broker sends what it had kept. */
+    retain?: boolean,
   ) => void;
   /** Breaks every connection; each comes back on its own. */
   readonly cut: () => void;
@@ -62,15 +66,17 @@ export function createFakeBroker(clock: () => number = Date.now): FakeBroker {
     let held = false;
     let connection = 1;
 
+    const echo = probeTopic(clientId);
     const toPacket = (entry: Entry, packetId: number): InboundPacket => ({
       topic: entry.topic,
       payload: entry.payload,
       qos: entry.qos,
       dup: entry.dup,
-      retain: false,
+      retain: entry.retain,
       packetId,
       arrivalMs: clock(),
       connection,
+      ...(entry.topic === echo && { probe: true as const }),
     });
     const me: Connection = {
       lose() {
@@ -128,6 +134,18 @@ export function createFakeBroker(clock: () => number = Date.now): FakeBroker {
         me.deliver();
       },
       connected: () => connected,
+      probe(text) {
+        if (!connected || !session) return;
+        session.entries.push({
+          topic: echo,
+          payload: Buffer.from(text),
+          qos: 1,
+          retain: false,
+          dup: false,
+          sentAs: null,
+        });
+        me.deliver();
+      },
       async stop() {
         me.lose();
         connections.delete(me);
@@ -156,12 +174,13 @@ export function createFakeBroker(clock: () => number = Date.now): FakeBroker {
   return {
     source,
     link,
-    publish(topic, payload, qos = 1) {
+    publish(topic, payload, qos = 1, retain = false) {
       const bytes = Buffer.from(payload);
       const entry = () => ({
         topic,
         payload: bytes,
         qos,
+        retain,
         dup: false,
         sentAs: null,
       });

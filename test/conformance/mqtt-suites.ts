@@ -150,6 +150,28 @@ export function packetSourceSuite(
       }
     }));
 
+  test("a probe comes back after all that the broker held before it, also over a lost connection", () =>
+    withSource(async ({ running, publish, cut, got }) => {
+      running.hold();
+      for (let i = 0; i < 30; i += 1) await publish(`b${i}`);
+      running.probe("p");
+      running.release();
+      await until(() => got.length === 31, { ...patience, what: "31 packets" });
+      assert.equal(texts(got), [
+        ...Array.from({ length: 30 }, (_, i) => `b${i}`),
+        "p",
+      ]);
+      assert.equal(
+        got.filter(({ probe }) => probe).map(({ payload }) => String(payload)),
+        ["p"],
+      );
+      running.acknowledge(got.splice(0, 20));
+      got.length = 0;
+      cut();
+      await until(() => got.length === 11, { ...patience, what: "the rest" });
+      assert.is(got.at(-1)?.probe, true);
+    }));
+
   test("the session stays with the broker while the source is away", () =>
     withSource(async ({ running, source, publish, clientId }) => {
       await running.stop();

@@ -90,7 +90,7 @@ export function change(
     events: [],
     deadLetters: [],
     seenUs: 0,
-    online: null,
+    gone: null,
     untimed: null,
     quarantinedUntilMs: null,
     ...over,

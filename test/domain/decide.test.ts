@@ -246,20 +246,77 @@ test("an id that registration gives to a sensor holds for its later rows", () =>
   assert.is(two.effects.store.rows[0]!.sensor.id, 77);
 });
 
+const stateOf = (online: boolean, arrivalUs: number, retained = false) => ({
+  ...BASE,
+  kind: "state" as const,
+  source: { ...record(1), headers: retained ? { "mqtt-retained": "1" } : {} },
+  arrivalUs,
+  online,
+});
+const helloAt = (arrivalUs: number, retained = false): Message => ({
+  ...BASE,
+  kind: "hello",
+  source: { ...record(1), headers: retained ? { "mqtt-retained": "1" } : {} },
+  arrivalUs,
+});
+
 test("a will does not count as seen, a state of online does", () => {
-  const state = (online: boolean): Message => ({
-    ...BASE,
-    kind: "state",
-    source: record(1),
-    arrivalUs: NOW_US,
-    online,
-  });
-  const off = apply(fresh, state(false)).effects.store;
-  assert.is(off.online, false);
-  assert.is(off.seenUs, 0);
-  const on = apply(fresh, state(false), state(true)).effects.store;
-  assert.is(on.online, true);
-  assert.is(on.seenUs, NOW_US);
+  const off = apply(fresh, stateOf(false, NOW_US)).effects;
+  assert.equal(off.store.gone, { atUs: NOW_US, seenUs: 0 });
+  assert.is(off.view.gone, off.store.gone);
+  assert.is(off.store.seenUs, 0);
+  const on = apply(fresh, stateOf(false, NOW_US), stateOf(true, NOW_US));
+  assert.is(on.effects.store.gone, null);
+  assert.is(on.effects.store.seenUs, NOW_US);
+});
+
+test("of presence the latest word stands: what came after an offline undoes it, an offline older than life is no word", () => {
+  const back = apply(fresh, stateOf(false, NOW_US), reading(1)).effects;
+  assert.is(back.store.gone, null, "data after it");
+  const gone = apply(fresh, helloAt(NOW_US - 5), stateOf(false, NOW_US));
+  assert.equal(gone.effects.view.gone, { atUs: NOW_US, seenUs: NOW_US - 5 });
+  assert.is(gone.effects.view.seenUs, NOW_US - 5);
+  const late = apply(fresh, helloAt(NOW_US), stateOf(false, NOW_US - 5));
+  assert.is(late.effects.store.gone, null, "in the same batch");
+  const batchLater = apply(late.state, stateOf(false, NOW_US - 5));
+  assert.is(batchLater.effects.store.gone, null, "in a later batch");
+});
+
+test("what the broker had kept is taken, and says nothing of whether the device is there", () => {
+  const { effects, state } = apply(
+    fresh,
+    helloAt(NOW_US, true),
+    stateOf(true, NOW_US, true),
+  );
+  assert.is(effects.store.seenUs, 0);
+  assert.is(state.seenUs, 0);
+  assert.is(effects.outcome.noted, 1);
+  assert.is(effects.outcome.hello, 1);
+  const alive = apply(fresh, helloAt(NOW_US - 5));
+  const kept = apply(alive.state, stateOf(false, NOW_US, true)).effects;
+  assert.is(kept.store.gone, null);
+});
+
+test("messages applied one by one join to the same word on presence as in one batch", () => {
+  const messages = [
+    helloAt(NOW_US - 9),
+    stateOf(false, NOW_US - 8),
+    helloAt(NOW_US - 7),
+    stateOf(false, NOW_US - 6),
+  ];
+  for (let n = 1; n <= messages.length; n++) {
+    const some = messages.slice(0, n);
+    const whole = apply(fresh, ...some).effects;
+    let state = fresh;
+    const parts = some.map((message) => {
+      const one = apply(state, message);
+      state = one.state;
+      return one.effects;
+    });
+    const joined = joinEffects(fresh.device, parts);
+    assert.equal(joined.store.gone, whole.store.gone, `${n} messages`);
+    assert.is(joined.store.seenUs, whole.store.seenUs);
+  }
 });
 
 test("a bulk note feeds the view and presence and makes no rows", () => {

@@ -187,7 +187,7 @@ one("shows the last state with the device's own text, numbers untouched", () =>
       );
       assert.is(
         answer.text,
-        `{"device_id":"dev:1.a_b-C","tenant":"default","online":true,"last_seen":"2026-01-15T10:00:00.000Z","timestamp":${NOW_S - 0.125},"payload":{"n":12345678901234567890, "t": 1.50}}`,
+        `{"device_id":"dev:1.a_b-C","tenant":"default","online":true,"last_seen":"2026-01-15T10:00:00.000Z","cause":null,"timestamp":${NOW_S - 0.125},"payload":{"n":12345678901234567890, "t": 1.50}}`,
       );
     }
     assert.equal(rig.records.calls, [], "no question to the database");
@@ -210,6 +210,7 @@ one("takes the newest rows where Redis has lost the last state", () =>
       tenant: "default",
       online: false,
       last_seen: "2026-01-15T09:50:00.000Z",
+      cause: "silence",
       timestamp: NOW_S - 600,
       payload: { schema: "v1" },
     });
@@ -224,10 +225,53 @@ one("shows a device that only ever said hello", () =>
       tenant: "default",
       online: true,
       last_seen: "2026-01-15T09:59:57.000Z",
+      cause: null,
       timestamp: null,
       payload: null,
     });
   }),
+);
+
+one(
+  "is not called offline while a bridge is away or a processor behind, and says which",
+  async () => {
+    const shown = { untilMs: NOW_S * 1000, bridgesMs: NOW_S * 1000 };
+    await withGateway(
+      async (rig) => {
+        await online(rig, { "dev-1": 90, "dev-2": 5, "dev-3": 900 });
+        rig.records.known.push(record("dev-3", 900, { cause: "silent" }));
+        const look = async () => {
+          const one = (await rig.get("/devices/dev-1")).body;
+          const { online: is, cause } = one as Record<string, unknown>;
+          const list = (await rig.get("/devices")).body as {
+            devices: { device_id: string; cause: unknown }[];
+          };
+          return {
+            one: [is, cause],
+            list: list.devices.map((each) => [each.device_id, each.cause]),
+          };
+        };
+        const only = [["dev-2", null]];
+        assert.equal(await look(), { one: [false, null], list: only });
+        // Until 60 s ago everything is known: it had been heard of 30 s before that.
+        shown.untilMs = shown.bridgesMs = (NOW_S - 60) * 1000;
+        assert.equal(await look(), {
+          one: [true, "bridge down"],
+          list: [["dev-1", "bridge down"], ...only],
+        });
+        shown.bridgesMs = NOW_S * 1000;
+        assert.equal((await look()).one, [true, "processor behind"]);
+        // A beat and a look are always a little old.
+        shown.untilMs = (NOW_S - 5) * 1000;
+        assert.equal((await look()).list, only);
+        const all = (await rig.get("/devices?all=1")).body as {
+          devices: unknown[];
+        };
+        assert.match(JSON.stringify(all.devices), '"cause":"silent"');
+      },
+      { deps: { horizon: () => shown } },
+    );
+  },
 );
 
 one("is offline when not in the set, whatever the database still says", () =>

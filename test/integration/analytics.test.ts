@@ -333,6 +333,7 @@ test("the newest readings show no seam and no doubles under live writes", () =>
                 history: [{ score: timeUs / 1e6, member }],
                 publish: [],
                 last: null,
+                gone: null,
                 seenUs: timeUs,
               },
             ],

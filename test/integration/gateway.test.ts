@@ -138,6 +138,7 @@ gateway("shows what Redis holds, pages through its history", () =>
         tenant: "default",
         online: true,
         last_seen: new Date(nowUs / 1000).toISOString().replace("Z", "457Z"),
+        cause: null,
         timestamp: nowUs / 1e6,
         payload: { n: 123.25 },
       });

@@ -1,7 +1,9 @@
 import pg from "pg";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { connectDatabase } from "../../src/adapters/timescale/connect.js";
 import { createDeviceRecords } from "../../src/adapters/timescale/device-records.js";
+import type { EventRecord } from "../../src/ports.js";
 import { NOW_US } from "../conformance/telemetry-store-batches.js";
 import { whyNoTimescale } from "../support/database.js";
 import { withTenants } from "./timescale-tenants.js";
@@ -109,7 +111,7 @@ function tenancyTests(
           "CALL refresh_continuous_aggregate('store.telemetry_hourly', NULL, NULL)",
         );
         await admin.query(
-          "SELECT compress_chunk(c) FROM show_chunks('store.telemetry_data', older_than => interval '5 days') c",
+          "SELECT compress_chunk(c, if_not_compressed => true) FROM show_chunks('store.telemetry_data', older_than => interval '5 days') c",
         );
       }
       const { rows: relations } = await admin.query<{ name: string }>(
@@ -238,9 +240,65 @@ function tenancyTests(
           }),
           [],
         );
+        const anyTime = {
+          fromUs: 0,
+          toUs: NOW_US + 1,
+          before: null,
+          limit: 5,
+        };
+        const { events, more } = await records.events("acme", "dev-1", anyTime);
+        assert.equal(
+          [events.length, events[0]?.timeUs, more],
+          [1, NOW_US, false],
+        );
+        const [{ timeUs, hash }] = events as [EventRecord];
+        for (const none of [
+          records.events("nobody", "dev-1", anyTime),
+          records.events("acme", "dev-1", { ...anyTime, fromUs: NOW_US + 1 }),
+          records.events("acme", "dev-1", { ...anyTime, toUs: NOW_US - 1 }),
+          records.events("acme", "dev-1", {
+            ...anyTime,
+            before: { timeUs, hash },
+          }),
+        ])
+          assert.equal(await none, { events: [], more: false });
         await records.ping();
       } finally {
         await records.close();
+      }
+    });
+  });
+
+  test("a tenant that is left set on a pooled connection is not the next question's", async () => {
+    await withTenants(extension, async ({ userOf }) => {
+      const url = await userOf("twinstream_reader");
+      const pool = { url, name: "pool test", poolMin: 1, poolMax: 1 };
+      const database = connectDatabase({ ...pool, role: "twinstream_reader" });
+      const seen = async () =>
+        database.use("look", (session) =>
+          session.rows<{ tenant_id: string }>(
+            "SELECT tenant_id FROM equipments",
+          ),
+        );
+      const within = (tenant: string) =>
+        database.transaction("ask", async (session) => {
+          await session.run("SELECT set_config('app.tenant_id', $1, true)", [
+            tenant,
+          ]);
+          return session.rows<{ tenant_id: string }>(
+            "SELECT tenant_id FROM equipments",
+          );
+        });
+      try {
+        assert.equal(await within("acme"), [{ tenant_id: "acme" }]);
+        assert.equal(await seen(), [], "gone with the transaction");
+        await database.use("attack", (session) =>
+          session.run("SET app.tenant_id = 'acme'"),
+        );
+        assert.equal(await within("zeta"), [{ tenant_id: "zeta" }]);
+        assert.equal(await seen(), [], "the pool has put it back");
+      } finally {
+        await database.close();
       }
     });
   });

@@ -78,6 +78,7 @@ export type Ground = ReturnType<typeof createHandLog> & {
 export async function withBridge(
   use: (ground: Ground) => Promise<void>,
   settings: Partial<BridgeSettings> = {},
+  probed: (text: string) => void = () => undefined,
 ): Promise<void> {
   const broker = createFakeBroker();
   const hand = createHandLog();
@@ -97,6 +98,7 @@ export async function withBridge(
       log: hand.log,
       clock: Date.now,
       observer: { emit: (event) => events.push(event) },
+      probed,
     },
     {
       topic: "iot-data",

@@ -258,4 +258,66 @@ test("events are one per append, not one per message", () =>
     assert.ok(events.length <= 2 * appends, `${events.length} events`);
   }));
 
+test("a probe becomes no record, and is told once everything before it is on the log", async () => {
+  const told: string[] = [];
+  await withBridge(
+    async ({ source, publish, accept, waiting, acknowledged, events }) => {
+      publish("d1", '{"n":1}');
+      source.probe("one");
+      source.probe("two");
+      publish("d1", '{"n":2}');
+      await until(() => waiting.length === 1, { ...patience, what: "append" });
+      assert.equal(told, []);
+      assert.equal(payloads(await accept()), [1, 2]);
+      await until(() => acknowledged.length === 4, {
+        ...patience,
+        what: "all PUBACKs, in the order of arrival",
+      });
+      assert.equal(
+        acknowledged.map(({ packetId }) => packetId),
+        [1, 2, 3, 4],
+      );
+      assert.equal(told, ["two"], "the latest says it all");
+      source.probe("alone");
+      await until(() => told.length === 2, { ...patience, what: "the probe" });
+      assert.is(waiting.length, 0);
+      const counted = events.flatMap((event) =>
+        event.type === "bridge_batch" ? [event.messages] : [],
+      );
+      assert.equal(counted, [2]);
+    },
+    {},
+    (text) => told.push(text),
+  );
+});
+
+test("while the log refuses a record that is too large, the one behind a probe is still told apart", () =>
+  withBridge(async ({ source, publish, accept, refuse, stored }) => {
+    source.probe("before");
+    publish("d1", '{"n":1}');
+    source.probe("between");
+    publish("d1", '{"n":2}');
+    await refuse(
+      new TwinstreamError("TOO_LARGE", "no", { cause: { index: 1 } }),
+    );
+    await accept();
+    const [left] = stored;
+    assert.match(String(left?.value), '"too_large"');
+    assert.match(
+      String(left?.value),
+      Buffer.from('{"n":2}').toString("base64"),
+    );
+  }));
+
+test("what the broker had kept is marked so", () =>
+  withBridge(async ({ broker, accept }) => {
+    broker.publish("devices/d1/hello", "", 1, true);
+    broker.publish("devices/d1/hello", "");
+    const records = await accept();
+    assert.equal(
+      records.map(({ headers }) => headers?.[HEADER.retained]),
+      ["1", undefined],
+    );
+  }));
+
 test.run();

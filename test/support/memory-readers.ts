@@ -10,6 +10,8 @@ import type {
   Clock,
   CommandRecord,
   DeviceRecord,
+  EventPlace,
+  EventRecord,
   DeviceRecords,
   DeviceViewReader,
   LogWriter,
@@ -60,7 +62,13 @@ export function createMemoryReader(clock: Clock): MemoryReader {
       site: null,
       equipmentId: 0,
     };
-    const none = { history: [], publish: [], last: null, seenUs: 0 };
+    const none = {
+      history: [],
+      publish: [],
+      last: null,
+      seenUs: 0,
+      gone: null,
+    };
     const changes = [{ device, ...none, ...change }];
     await view.write({ changes, publish: false, mark: null });
   };
@@ -71,6 +79,7 @@ export function createMemoryReader(clock: Clock): MemoryReader {
     history: async (...given) => (told("history"), reader.history(...given)),
     online: async (...given) => (told("online"), reader.online(...given)),
     seen: async (...given) => (told("seen"), reader.seen(...given)),
+    horizon: () => reader.horizon(),
     rememberCommand: async (...given) => (
       told("rememberCommand"),
       reader.rememberCommand(...given)
@@ -106,6 +115,8 @@ export interface MemoryRecords extends DeviceRecords, Failing {
   readonly known: DeviceRecord[];
   readonly given: CommandRecord[];
   /** By address. */
+  readonly happened: Map<string, EventRecord[]>;
+  /** By address. */
   readonly newestStates: Map<string, LastState>;
   readonly calls: string[];
 }
@@ -113,6 +124,7 @@ export interface MemoryRecords extends DeviceRecords, Failing {
 export function createMemoryRecords(): MemoryRecords {
   const known: DeviceRecord[] = [];
   const given: CommandRecord[] = [];
+  const happened = new Map<string, EventRecord[]>();
   const newestStates = new Map<string, LastState>();
   const calls: string[] = [];
   const called = (name: string): void => {
@@ -123,6 +135,7 @@ export function createMemoryRecords(): MemoryRecords {
     fail: null,
     known,
     given,
+    happened,
     newestStates,
     calls,
     async devices(tenant, { onlineSinceUs, after, limit }) {
@@ -150,6 +163,14 @@ export function createMemoryRecords(): MemoryRecords {
       called("newest");
       return newestStates.get(address(tenant, deviceId)) ?? null;
     },
+    async events(tenant, deviceId, { fromUs, toUs, before, limit }) {
+      called("events");
+      const found = (happened.get(address(tenant, deviceId)) ?? [])
+        .filter(({ timeUs }) => timeUs >= fromUs && timeUs <= toUs)
+        .toSorted((a, b) => (isBefore(a, b) ? 1 : -1))
+        .filter((event) => before === null || isBefore(event, before));
+      return { events: found.slice(0, limit), more: found.length > limit };
+    },
     async commands(_tenant, deviceId, { before, limit }) {
       called("commands");
       return given
@@ -176,6 +197,9 @@ export function createMemoryRecords(): MemoryRecords {
   };
   return records;
 }
+
+const isBefore = (a: EventPlace, b: EventPlace): boolean =>
+  a.timeUs < b.timeUs || (a.timeUs === b.timeUs && a.hash < b.hash);
 
 export interface MemoryLog extends LogWriter, Failing {
   readonly appended: { topic: string; record: OutgoingRecord }[];

@@ -55,7 +55,14 @@ export function wakeOne(
   }
   const { untimed, quarantinedUntilMs, lastSeenUs, online } = known;
   return {
-    state: { device, sensors, last: null, untimed, quarantinedUntilMs },
+    state: {
+      device,
+      sensors,
+      last: null,
+      seenUs: lastSeenUs,
+      untimed,
+      quarantinedUntilMs,
+    },
     lastSeenUs,
     online,
   };

@@ -284,6 +284,7 @@ const newDevice = (ref: DeviceRef): StoredDevice => ({
     device: { ...ref },
     sensors: new Map(),
     last: null,
+    seenUs: 0,
     untimed: [],
     quarantinedUntilMs: 0,
   },

@@ -7,6 +7,7 @@ import {
   PRESENCE_CHANNEL,
   updatesChannel,
 } from "../../src/domain/names.js";
+import { DISCONNECTED } from "../../src/domain/presence.js";
 import { toIso, toSeconds } from "../../src/domain/time.js";
 import { TwinstreamError } from "../../src/errors.js";
 import type {
@@ -15,6 +16,7 @@ import type {
   DeviceView,
   DeviceViewReader,
   ViewWrite,
+  WentOffline,
 } from "../../src/ports.js";
 
 export interface Published {
@@ -54,6 +56,8 @@ export function createMemoryDeviceView(options: {
   const published: Published[] = [];
   const writes: ViewWrite[] = [];
   const lasts = new Map<string, LastState>();
+  const horizons = new Map<number, number>();
+  let bridges: number | null = null;
   const histories = new Map<
     string,
     { scores: Map<string, number>; expiresS: number }
@@ -91,9 +95,22 @@ export function createMemoryDeviceView(options: {
       ...(device.tenant === DEFAULT_TENANT ? {} : { tenant: device.tenant }),
       online: cause === null,
       cause,
-      last_seen: toIso(seenUs),
+      last_seen: seenUs === 0 ? null : toIso(seenUs),
     });
     published.push({ channel: PRESENCE_CHANNEL, text });
+  };
+
+  const takeOut = (
+    { device, seenUs, unlessAfterUs, cause }: WentOffline,
+    publish: boolean,
+  ): void => {
+    const set = onlineSets.get(device.tenant);
+    const seenS = set?.get(device.deviceId);
+    if (set === undefined || seenS === undefined) return;
+    if (seenS > toSeconds(unlessAfterUs)) return;
+    set.delete(device.deviceId);
+    if (set.size === 0) onlineSets.delete(device.tenant);
+    if (publish) presence(device, seenUs, cause);
   };
 
   const apply = (write: ViewWrite): { marked: boolean } => {
@@ -131,6 +148,17 @@ export function createMemoryDeviceView(options: {
       if (write.publish && came && seenS >= limitS)
         presence(device, seenUs, null);
     }
+    for (const { device, gone } of write.changes)
+      if (gone !== null)
+        takeOut(
+          {
+            device,
+            seenUs: gone.seenUs,
+            unlessAfterUs: gone.atUs,
+            cause: DISCONNECTED,
+          },
+          write.publish,
+        );
     if (write.mark === null) return { marked: false };
     const { topic, partition, from, to } = write.mark;
     const mark = marks.get(appliedKey(topic, partition));
@@ -152,15 +180,12 @@ export function createMemoryDeviceView(options: {
       call(() => devices.filter(({ address }) => !lasts.has(address))),
     offline: (changes) =>
       call(() => {
-        for (const { device, seenUs, cause } of changes) {
-          const set = onlineSets.get(device.tenant);
-          const seenS = set?.get(device.deviceId);
-          if (set === undefined || seenS === undefined) continue;
-          if (seenS > toSeconds(seenUs)) continue;
-          set.delete(device.deviceId);
-          if (set.size === 0) onlineSets.delete(device.tenant);
-          presence(device, seenUs, cause);
-        }
+        for (const change of changes) takeOut(change, true);
+      }),
+    horizon: (untilMs, bridgesMs) =>
+      call(() => {
+        for (const [partition, ms] of untilMs) horizons.set(partition, ms);
+        if (bridgesMs !== null) bridges = bridgesMs;
       }),
     onReconnect: (listener) => void listeners.push(listener),
     ping: () => call(() => undefined),
@@ -205,6 +230,11 @@ export function createMemoryDeviceView(options: {
       if (set === undefined) return null;
       return deviceIds.map((id) => set.get(id) ?? null);
     },
+    async horizon() {
+      return horizons.size === 0
+        ? null
+        : { untilMs: Math.min(...horizons.values()), bridgesMs: bridges };
+    },
     async rememberCommand(address, command) {
       commands.set(`${address} ${command.cmdId}`, command);
     },
@@ -231,8 +261,16 @@ export function createMemoryDeviceView(options: {
     },
     reconnect,
     loseEverything() {
-      for (const map of [lasts, histories, onlineSets, marks, commands])
+      for (const map of [
+        lasts,
+        histories,
+        onlineSets,
+        marks,
+        commands,
+        horizons,
+      ])
         map.clear();
+      bridges = null;
       reconnect();
     },
   };

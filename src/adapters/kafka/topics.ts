@@ -20,6 +20,8 @@ const MIB = 1024 * 1024;
 const DAY_MS = 86_400_000;
 const RETENTION_MS = 7 * DAY_MS;
 const DLQ_RETENTION_MS = 14 * DAY_MS;
+/** Beats older than this are compacted to the last of each bridge: a processor reads them all when it starts. */
+const BEATS_SEGMENT_MS = 3_600_000;
 /** Partitions of the topics whose count is no setting. */
 const SIDE_PARTITIONS = 3;
 /** A device's 2.5 MiB as base64 in its envelope fit into 4 MiB; a dead letter's headers on top of that into 5. */
@@ -127,12 +129,13 @@ function wanted(partitions: number, replication: number): ITopicConfig[] {
     numPartitions: number,
     retentionMs: number,
     recordBytes: number,
+    policy: "delete" | "compact" = "delete",
   ): ITopicConfig => ({
     topic: name,
     numPartitions,
     replicationFactor: replication,
     configEntries: [
-      { name: "cleanup.policy", value: "delete" },
+      { name: "cleanup.policy", value: policy },
       { name: "retention.ms", value: String(retentionMs) },
       { name: "max.message.bytes", value: String(recordBytes) },
       // With three replicas an acknowledged record survives the loss of any one broker, and one may be away.
@@ -141,6 +144,7 @@ function wanted(partitions: number, replication: number): ITopicConfig[] {
         : []),
     ],
   });
+  const beats = topic(TOPIC.beats, 1, RETENTION_MS, MIB, "compact");
   return [
     topic(TOPIC.data, partitions, RETENTION_MS, RECORD_BYTES),
     topic(TOPIC.commands, partitions, RETENTION_MS, RECORD_BYTES),
@@ -157,5 +161,13 @@ function wanted(partitions: number, replication: number): ITopicConfig[] {
       DLQ_RETENTION_MS,
       DLQ_RECORD_BYTES,
     ),
+    // One record a bridge is all that counts, and stays however long a bridge is away.
+    {
+      ...beats,
+      configEntries: [
+        ...beats.configEntries!,
+        { name: "segment.ms", value: String(BEATS_SEGMENT_MS) },
+      ],
+    },
   ];
 }

@@ -11,6 +11,7 @@
  */
 import { MqttClient } from "mqtt";
 import { TwinstreamError, reasonOf } from "../../errors.js";
+import { probeTopic } from "../../domain/names.js";
 import type { Clock, InboundPacket, PacketSource } from "../../ports.js";
 import {
   KEEPALIVE_SECONDS,
@@ -71,6 +72,8 @@ export function createPacketSource(
   let parked: Parked | null = null;
   let pinging: NodeJS.Timeout | undefined;
   let take: (packet: InboundPacket) => void = () => undefined;
+  let probing = false;
+  const echo = probeTopic(settings.clientId);
   let refuseStart: (error: Error) => void = () => undefined;
 
   function start(onPacket: (packet: InboundPacket) => void): Promise<void> {
@@ -101,6 +104,7 @@ export function createPacketSource(
           packetId: packet.qos === 0 ? 0 : (packet.messageId ?? 0),
           arrivalMs: settings.clock(),
           connection,
+          ...(packet.topic === echo && { probe: true as const }),
         };
         if (held) {
           parked = { packet: inbound, goOn };
@@ -157,6 +161,35 @@ export function createPacketSource(
       throw new Error(
         `the broker grants ${weak.map(({ topic }) => topic).join(", ")} at QoS 0 only, where a message may be lost`,
       );
+    await hearMyself(to);
+  }
+
+  /** Apart from the devices' topics: a broker that refuses this one must not keep their messages away. */
+  async function hearMyself(to: MqttClient): Promise<void> {
+    try {
+      await to.subscribeAsync(echo, { qos: 1, rh: 2 });
+    } catch (error) {
+      if (!to.connected) throw error;
+      settings.observer.emit({
+        type: "failure",
+        where: `mqtt subscription to ${echo}`,
+        error: reasonOf(error),
+      });
+    }
+  }
+
+  function probe(text: string): void {
+    if (client === null || !client.connected || probing || stopping) return;
+    probing = true;
+    client.publish(echo, text, { qos: 1 }, (error) => {
+      probing = false;
+      if (error && !stopping)
+        settings.observer.emit({
+          type: "failure",
+          where: `mqtt publish to ${echo}`,
+          error: reasonOf(error),
+        });
+    });
   }
 
   function acknowledge(packets: readonly InboundPacket[]): void {
@@ -212,6 +245,7 @@ export function createPacketSource(
     hold,
     release,
     connected: () => client?.connected ?? false,
+    probe,
     stop,
   };
 }

@@ -1,5 +1,10 @@
 /** The view in Redis, as the gateway reads it: over a connection of its own, which fails fast when Redis is away. */
-import { historyKey, lastStateKey, onlineKey } from "../../domain/names.js";
+import {
+  HORIZON_KEY,
+  historyKey,
+  lastStateKey,
+  onlineKey,
+} from "../../domain/names.js";
 import type { AcceptedCommand, DeviceViewReader } from "../../ports.js";
 import { createAsk } from "./ask.js";
 import { connect } from "./connect.js";
@@ -89,6 +94,18 @@ export function createDeviceViewReader(options: {
         return listOf(scores).map((score) =>
           score === null ? null : Number(score),
         );
+      }),
+
+    horizon: () =>
+      link.run(async (redis) => {
+        const { bridges, ...partitions } = await redis.hgetall(HORIZON_KEY);
+        const until = Object.values(partitions).map(Number);
+        return until.length === 0
+          ? null
+          : {
+              untilMs: Math.min(...until),
+              bridgesMs: bridges === undefined ? null : Number(bridges),
+            };
       }),
 
     rememberCommand: (address, command) =>

@@ -4,7 +4,7 @@
  * of plain commands: 5–7 + 1.9), one of each of 3,000 devices 6 + 13 µs (35–38 + 10); 310,000 and 60,000 messages/s (150,000–190,000, 30,000).
  */
 import type { Clock, DeviceView } from "../../ports.js";
-import { appliedKey, lastStateKey } from "../../domain/names.js";
+import { appliedKey, HORIZON_KEY, lastStateKey } from "../../domain/names.js";
 import { createGatherer } from "./command-buffer.js";
 import { connect } from "./connect.js";
 import { sendBatch } from "./send-batch.js";
@@ -74,11 +74,21 @@ export function createDeviceView(options: DeviceViewOptions): DeviceView {
 
     async offline(changes) {
       const batch = gather((out) => {
-        for (const { device, seenUs, cause } of changes)
-          putOffline(out, device, seenUs, cause);
+        for (const change of changes)
+          putOffline(out, { ...change, publish: true });
       });
       await link.run((redis) => sendBatch(redis, batch));
     },
+
+    horizon: (untilMs, bridgesMs) =>
+      link.run(async (redis) => {
+        const fields = [...untilMs].flatMap(([partition, ms]) => [
+          String(partition),
+          String(ms),
+        ]);
+        if (bridgesMs !== null) fields.push("bridges", String(bridgesMs));
+        if (fields.length > 0) await redis.hset(HORIZON_KEY, ...fields);
+      }),
 
     onReconnect: link.onReconnect,
     ping: () => link.run(async (redis) => void (await redis.ping())),

@@ -99,14 +99,14 @@ return came
 
 /**
  * Takes a device out of the online set, unless it was seen after the given time, and publishes that.
- * KEYS: the online set. ARGV: 1 device id; 2 time, Unix seconds; 3 channel; 4 text.
+ * KEYS: the online set. ARGV: 1 device id; 2 time, Unix seconds; 3 channel, or empty; 4 text.
  * Returns 1 when it was taken out, 0 when it was not there or was seen later.
  */
 export const OFFLINE = script(`
 local seen = redis.call('ZSCORE', KEYS[1], ARGV[1])
 if not seen or tonumber(seen) > tonumber(ARGV[2]) then return 0 end
 redis.call('ZREM', KEYS[1], ARGV[1])
-redis.call('PUBLISH', ARGV[3], ARGV[4])
+if ARGV[3] ~= '' then redis.call('PUBLISH', ARGV[3], ARGV[4]) end
 return 1
 `);
 

@@ -13,8 +13,9 @@ import {
   PRESENCE_CHANNEL,
   updatesChannel,
 } from "../../domain/names.js";
+import { DISCONNECTED } from "../../domain/presence.js";
 import { toIso, toSeconds } from "../../domain/time.js";
-import type { ViewWrite } from "../../ports.js";
+import type { ViewWrite, WentOffline } from "../../ports.js";
 import type { CommandBuffer } from "./command-buffer.js";
 import { HISTORY, LAST_STATE, MOVE_MARK, OFFLINE, ONLINE } from "./scripts.js";
 
@@ -56,6 +57,16 @@ export function putWrite(
         limitS,
         write.publish,
       );
+  // After those that were seen: who came and went within the batch is gone.
+  for (const { device, gone } of write.changes)
+    if (gone !== null)
+      putOffline(out, {
+        device,
+        seenUs: gone.seenUs,
+        unlessAfterUs: gone.atUs,
+        cause: DISCONNECTED,
+        publish: write.publish,
+      });
   if (write.mark !== null) {
     const { topic, partition, from, to } = write.mark;
     out.script(MOVE_MARK, appliedKey(topic, partition), 2);
@@ -64,24 +75,28 @@ export function putWrite(
   }
 }
 
-/** Takes one device out of the online set, unless it was seen after `seenUs`. */
+/** Takes one device out of the online set, unless it was seen after that. */
 export function putOffline(
   out: CommandBuffer,
-  device: DeviceRef,
-  seenUs: number,
-  cause: string,
+  {
+    device,
+    seenUs,
+    unlessAfterUs,
+    cause,
+    publish,
+  }: WentOffline & { publish: boolean },
 ): void {
   out.script(OFFLINE, onlineKey(device.tenant), 4);
   out.arg(device.deviceId);
-  out.arg(String(toSeconds(seenUs)));
-  out.arg(PRESENCE_CHANNEL);
+  out.arg(String(toSeconds(unlessAfterUs)));
+  out.arg(publish ? PRESENCE_CHANNEL : "");
   out.arg(
     JSON.stringify({
       device_id: device.deviceId,
       ...(device.tenant === DEFAULT_TENANT ? {} : { tenant: device.tenant }),
       online: false,
       cause,
-      last_seen: toIso(seenUs),
+      last_seen: seenUs === 0 ? null : toIso(seenUs),
     }),
   );
 }

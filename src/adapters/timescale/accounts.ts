@@ -60,7 +60,7 @@ const BEGIN_FAMILY = `
 
 /** Locks the family: what follows reads its tokens as the one before has left them. */
 const LOCK_FAMILY = `
-  SELECT f.family, f.ended, u.username, u.tenant_id, u.role, u.disabled
+  SELECT f.family, f.ended, u.username, u.tenant_id, u.role, u.disabled OR tenant_disabled(u.tenant_id) AS disabled
   FROM refresh_families f JOIN users u USING (username)
   WHERE f.family = (SELECT family FROM refresh_tokens WHERE token_hash = $1)
   FOR UPDATE OF f`;

@@ -63,6 +63,11 @@ export function connectDatabase(options: DatabaseOptions): Database {
   /** Ends backends, as the role that logged in: a role may only end backends of a role it belongs to. */
   const control = openPool(options, 0, 1);
   const prepared = new WeakSet<pg.PoolClient>();
+  // A tenant that was set for the session, not for the transaction, does not stay on a connection that others use next.
+  const commit =
+    options.role === "twinstream_reader"
+      ? "COMMIT; RESET app.tenant_id"
+      : "COMMIT";
 
   async function use<T>(
     doing: string,
@@ -168,7 +173,7 @@ export function connectDatabase(options: DatabaseOptions): Database {
       use(doing, async (session) => {
         await session.run("BEGIN");
         const answer = await work(session);
-        await session.run("COMMIT");
+        await session.run(commit);
         return answer;
       }),
     endBlockersOf: (pid) =>

@@ -5,6 +5,7 @@
 import type { CommandRecord, CommandState, DeviceRecord } from "../../ports.js";
 import type { DeviceRecords } from "../../ports.js";
 import { connectDatabase, type Session } from "./connect.js";
+import { readEvents } from "./events-reader.js";
 import { address } from "../../domain/names.js";
 import { newest } from "./newest.js";
 import { toIso } from "../../domain/time.js";
@@ -107,6 +108,10 @@ export function createDeviceRecords(
         const found = await newest(session, [device], "public.telemetry_data");
         return found.get(device.address) ?? null;
       }),
+    events: (tenant, deviceId, options) =>
+      asTenant(tenant, "read events", (session) =>
+        readEvents(session, tenant, deviceId, options),
+      ),
     commands: (tenant, deviceId, { before, limit }) =>
       asTenant(tenant, "read commands", async (session) => {
         const rows = await session.rows<CommandRow>(COMMANDS, [

@@ -30,7 +30,7 @@ export async function storePresence(
   await session.run(PRESENCE, [
     partition,
     latest.map((p) => p.device.equipmentId),
-    latest.map((p) => toIso(p.seenUs)),
+    latest.map((p) => (p.seenUs === 0 ? null : toIso(p.seenUs))),
     latest.map((p) => p.online),
     latest.map((p) => (p.cause === null ? null : storable(p.cause))),
   ]);

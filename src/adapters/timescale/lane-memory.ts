@@ -89,7 +89,7 @@ export async function onlineDevices(
 
 export async function tenants(session: Session): Promise<ReadonlySet<string>> {
   const rows = await session.rows<{ tenant_id: string }>(
-    "SELECT tenant_id FROM tenants",
+    "SELECT tenant_id FROM tenants WHERE disabled_at IS NULL",
   );
   return new Set(rows.map((row) => row.tenant_id));
 }

@@ -58,6 +58,7 @@ export async function wake(
           device,
           sensors,
           last: null,
+          seenUs: row.seen_us === null ? 0 : Number(row.seen_us),
           untimed: row.untimed,
           quarantinedUntilMs: row.until_ms === null ? 0 : Number(row.until_ms),
         },

@@ -1,6 +1,6 @@
 /** What a history request asks, read from its query; and the cursor, which keeps what its first page was asked. */
 import { createHash } from "node:crypto";
-import { parseTime } from "../../domain/time.js";
+import { EARLIEST_US, LATEST_US, momentOf } from "../moment.js";
 import { refusal } from "../problems.js";
 import type { Level } from "./resolution.js";
 
@@ -30,9 +30,6 @@ export interface Place {
 }
 
 const DAY_US = 86_400_000_000;
-/** The years 1900 to 9999: every reading lies between, and PostgreSQL reads what is. */
-const EARLIEST_US = Date.UTC(1900, 0, 1) * 1000;
-const LATEST_US = Date.UTC(9999, 11, 31) * 1000;
 /** Sensor ids are PostgreSQL integers. */
 const MOST_ID = 2_147_483_647;
 const LEVELS: Readonly<Record<string, Level>> = {
@@ -118,16 +115,3 @@ const markOf = (question: readonly unknown[]): string =>
     .update(JSON.stringify(question))
     .digest("base64url")
     .slice(0, 8);
-
-/** A time of the query, microseconds; null when not given. */
-function momentOf(name: string, text: string | undefined): number | null {
-  if (text === undefined) return null;
-  const us = parseTime(/^\d+(\.\d+)?$/.test(text) ? Number(text) : text);
-  if (!Number.isNaN(us)) return Math.min(Math.max(us, EARLIEST_US), LATEST_US);
-  throw refusal("BAD_REQUEST", `\`${name}\` is no time`, [
-    {
-      path: `query.${name}`,
-      reason: "must be ISO 8601, Unix seconds or milliseconds",
-    },
-  ]);
-}

@@ -2,7 +2,7 @@
 import type { FastifyPluginAsyncTypebox } from "@fastify/type-provider-typebox";
 import { Type } from "typebox";
 import { address, isSegment } from "../../domain/names.js";
-import { parseTime, toIso, toSeconds } from "../../domain/time.js";
+import { toIso, toSeconds } from "../../domain/time.js";
 import type { DeviceRecord } from "../../ports.js";
 import { type GatewayDeps, tenantOf } from "../deps.js";
 import {
@@ -11,15 +11,20 @@ import {
   readHistory,
   writeCursor,
 } from "../history-page.js";
+import { LATEST_US, momentOf } from "../moment.js";
 import { createOnlineList } from "../online-list.js";
-import { latestOf, onlineSinceUs, presenceOf, toUs } from "../presence.js";
+import {
+  causeOf,
+  latestOf,
+  onlineSinceUs,
+  presenceOf,
+  toUs,
+} from "../presence.js";
 import { refusal } from "../problems.js";
-import { cursor, DeviceParams, limit } from "../schemas.js";
+import { cursor, DeviceParams, limit, moment } from "../schemas.js";
 
 const DEVICES_A_PAGE = { usual: 1000, most: 5000 };
 const MESSAGES_A_PAGE = { usual: 1000, most: 5000 };
-/** The end of the year 9999, seconds: no reading is later. */
-const LATEST_S = 253_402_300_799;
 
 const ListQuery = Type.Object({
   all: Type.Optional(
@@ -28,8 +33,6 @@ const ListQuery = Type.Object({
   limit: limit(1, DEVICES_A_PAGE.most, DEVICES_A_PAGE.usual),
   cursor,
 });
-const moment = (description: string) =>
-  Type.Optional(Type.String({ minLength: 1, maxLength: 64, description }));
 const HistoryQuery = Type.Object({
   from: moment("ISO 8601, Unix seconds or milliseconds"),
   to: moment("as `from`; the message of that very time is in"),
@@ -70,7 +73,7 @@ export function deviceRoutes(deps: GatewayDeps): FastifyPluginAsyncTypebox {
       tenant,
       online: true,
       last_seen: isoOf(toUs(seenS)),
-      cause: null,
+      cause: causeOf(deps, true, seenS * 1e6, null),
     }));
   }
 
@@ -108,12 +111,13 @@ export function deviceRoutes(deps: GatewayDeps): FastifyPluginAsyncTypebox {
       seen === null
         ? record.online && record.lastSeenUs >= sinceUs
         : seenUs !== null && seenUs >= sinceUs;
+    const lastSeenUs = latestOf(record.lastSeenUs, seenUs);
     return {
       device_id: record.deviceId,
       tenant: record.tenant,
       online: isOnline,
-      last_seen: isoOf(latestOf(record.lastSeenUs, seenUs)),
-      cause: isOnline ? null : record.cause,
+      last_seen: isoOf(lastSeenUs),
+      cause: causeOf(deps, isOnline, lastSeenUs ?? 0, record.cause),
     };
   }
 
@@ -160,6 +164,7 @@ export function deviceRoutes(deps: GatewayDeps): FastifyPluginAsyncTypebox {
           tenant,
           online: presence.online,
           last_seen: isoOf(presence.lastSeenUs),
+          cause: presence.cause,
           timestamp: last?.timestamp ?? null,
         });
         // The device's own text goes in as it is: parsed and written again, integers beyond 2^53 would change.
@@ -177,11 +182,10 @@ export function deviceRoutes(deps: GatewayDeps): FastifyPluginAsyncTypebox {
         const { id } = request.params;
         const { query } = request;
         const cutoffS = deps.clock() / 1000 - settings.historyHours * 3600;
-        const fromS = Math.max(
-          cutoffS,
-          momentOf("from", query.from) ?? cutoffS,
-        );
-        const toS = momentOf("to", query.to) ?? LATEST_S;
+        const fromUs = momentOf("from", query.from);
+        const fromS =
+          fromUs === null ? cutoffS : Math.max(cutoffS, toSeconds(fromUs));
+        const toS = toSeconds(momentOf("to", query.to) ?? LATEST_US);
         const page = await readHistory(
           view,
           address(tenant, id),
@@ -228,19 +232,6 @@ function placeOf(text: string | undefined, fromS: number): HistoryPlace {
   const place = readCursor(text);
   if (place === null) throw badCursor();
   return place.fromS < fromS ? { fromS, skip: 0 } : place;
-}
-
-/** A time of a query in Unix seconds; null when not given. */
-function momentOf(name: string, text: string | undefined): number | null {
-  if (text === undefined) return null;
-  const us = parseTime(/^\d+(\.\d+)?$/.test(text) ? Number(text) : text);
-  if (!Number.isNaN(us)) return toSeconds(us);
-  throw refusal("BAD_REQUEST", `\`${name}\` is no time`, [
-    {
-      path: `query.${name}`,
-      reason: "must be ISO 8601, Unix seconds or milliseconds",
-    },
-  ]);
 }
 
 const isoOf = (us: number | null): string | null =>
