@@ -1,20 +1,36 @@
-/** The adapters there are. A new vendor is one file beside this one, its test, and one line here. */
+/**
+ * The adapters there are, and which of them reads a payload. A new vendor is one file beside this one, its samples beside the
+ * tests, and one line here.
+ */
 import { type Fault, fault, shown } from "../fault.js";
 import type { Adapter, JsonObject } from "./adapter.js";
 import { parsecV1 } from "./parsec-v1.js";
 import { plain } from "./plain.js";
+import { tasmota } from "./tasmota.js";
 import { v1 } from "./v1.js";
 
 const VENDORS: ReadonlyMap<unknown, Adapter> = named(
   parsecV1, //
+  tasmota,
+);
+
+/** All of them, by name. */
+export const ADAPTERS: ReadonlyMap<unknown, Adapter> = named(
+  v1,
+  plain,
+  ...VENDORS.values(),
 );
 
 /** The adapter that a payload's `schema` field names; `plain` for a payload without one. */
-export function adapterFor(payload: JsonObject): Adapter | Fault {
+export const adapterFor = (payload: JsonObject): Adapter | Fault =>
+  bySchema(payload) ?? plain;
+
+/** Null when the payload names none. */
+function bySchema(payload: JsonObject): Adapter | Fault | null {
   const { schema } = payload;
   if (schema === v1.name) return v1;
   // Some vendors write their keys in capitals; a SCHEMA that names no adapter is an ordinary point.
-  if (schema === undefined) return VENDORS.get(payload["SCHEMA"]) ?? plain;
+  if (schema === undefined) return VENDORS.get(payload["SCHEMA"]) ?? null;
   return (
     VENDORS.get(schema) ??
     fault("unknown_schema", `schema: no adapter for ${shown(schema)}`)
