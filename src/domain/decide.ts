@@ -40,6 +40,7 @@ export function newDevice(
     last: null,
     untimed: [],
     quarantinedUntilMs: 0,
+    firmware: null,
   };
 }
 
@@ -127,7 +128,15 @@ function applyData(
     draft.untimedChanged = true;
   }
   const { timeUs, source } = message;
-  show(draft, message, message.arrivalUs, historyFromUs);
+  const isNewest = show(draft, message, message.arrivalUs, historyFromUs);
+  if (
+    isNewest &&
+    message.firmware !== null &&
+    message.firmware !== draft.firmware
+  ) {
+    draft.firmware = message.firmware;
+    draft.firmwareChanged = true;
+  }
   for (const point of message.points) {
     draft.rows.push({
       sensor: sensorOf(draft, point),
@@ -171,13 +180,13 @@ function leftOut(message: DataMessage, tenantPrefix: string): DeadLetter[] {
   return [letter, ...others.map((why) => ({ ...letter, ...why }))];
 }
 
-/** What Redis shows of a message: an update, a place in the history, the last state if it is the newest. */
+/** What Redis shows of a message: an update, a place in the history, the last state if it is the newest, which is answered. */
 function show(
   draft: Draft,
   message: DataMessage | BulkMessage,
   arrivalUs: number,
   historyFromUs: number,
-): void {
+): boolean {
   const { timeUs, source, payload } = message;
   const full = fullMessage(message);
   draft.publish.push(full);
@@ -189,10 +198,10 @@ function show(
     timeUs,
     payload,
   };
-  if (isLater(candidate, draft.last)) {
-    draft.last = candidate;
-    draft.movedLast = true;
-  }
+  if (!isLater(candidate, draft.last)) return false;
+  draft.last = candidate;
+  draft.movedLast = true;
+  return true;
 }
 
 function sensorOf(draft: Draft, point: Point): Sensor {
@@ -219,5 +228,6 @@ function stateOf(before: DeviceState, draft: Draft): DeviceState {
     last: draft.last,
     untimed: draft.untimed,
     quarantinedUntilMs: draft.quarantinedUntilMs ?? before.quarantinedUntilMs,
+    firmware: draft.firmware,
   };
 }

@@ -27,6 +27,8 @@ export interface Draft {
   untimed: readonly string[];
   untimedChanged: boolean;
   quarantinedUntilMs: number | null;
+  firmware: string | null;
+  firmwareChanged: boolean;
   online: boolean | null;
   seenUs: number;
   hello: number;
@@ -52,6 +54,8 @@ export function draftOf(state: DeviceState): Draft {
     untimed: state.untimed,
     untimedChanged: false,
     quarantinedUntilMs: null,
+    firmware: state.firmware,
+    firmwareChanged: false,
     online: null,
     seenUs: 0,
     hello: 0,
@@ -88,6 +92,7 @@ export function effectsOf(device: DeviceRef, draft: Draft): Effects {
     online: draft.online,
     untimed: draft.untimedChanged ? draft.untimed : null,
     quarantinedUntilMs: draft.quarantinedUntilMs,
+    firmware: draft.firmwareChanged ? draft.firmware : null,
   };
   const outcome: Outcome = {
     data: draft.data,
@@ -133,6 +138,7 @@ export function joinEffects(device: DeviceRef, parts: Effects[]): Effects {
       quarantinedUntilMs: latest(
         stores.map((store) => store.quarantinedUntilMs),
       ),
+      firmware: latest(stores.map((store) => store.firmware)),
     },
     outcome: {
       data: sum((o) => o.data),
@@ -157,6 +163,7 @@ export function effectsWith(
     last: null,
     untimed: [],
     quarantinedUntilMs: 0,
+    firmware: null,
   });
   draft.deadLetters.push(...(only.deadLetters ?? []));
   draft.quarantinedUntilMs = only.quarantinedUntilMs ?? null;

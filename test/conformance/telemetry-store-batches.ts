@@ -93,6 +93,7 @@ export function change(
     online: null,
     untimed: null,
     quarantinedUntilMs: null,
+    firmware: null,
     ...over,
   };
 }

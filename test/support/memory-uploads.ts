@@ -286,6 +286,7 @@ const newDevice = (ref: DeviceRef): StoredDevice => ({
     last: null,
     untimed: [],
     quarantinedUntilMs: 0,
+    firmware: null,
   },
   lastSeenUs: 0,
   online: false,

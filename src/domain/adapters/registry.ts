@@ -21,9 +21,42 @@ export const ADAPTERS: ReadonlyMap<unknown, Adapter> = named(
   ...VENDORS.values(),
 );
 
+/** The adapter of a payload from the device at this address, or why there is none. */
+export type ChooseAdapter = (
+  payload: JsonObject,
+  address: string,
+) => Adapter | Fault;
+
 /** The adapter that a payload's `schema` field names; `plain` for a payload without one. */
 export const adapterFor = (payload: JsonObject): Adapter | Fault =>
   bySchema(payload) ?? plain;
+
+/**
+ * By the payload's `schema`, else by the adapter that its device is registered with, else `plain`.
+ * @param registered names of adapters by device address; asked anew for each payload without a schema
+ */
+export function chooserOf(
+  registered: () => ReadonlyMap<string, string>,
+): ChooseAdapter {
+  return (payload, address) => {
+    const named = bySchema(payload);
+    if (named !== null) return named;
+    const names = registered();
+    const name = names.size === 0 ? undefined : names.get(address);
+    if (name === undefined) return plain;
+    return (
+      ADAPTERS.get(name) ??
+      fault(
+        "unknown_schema",
+        `the device is registered with the adapter ${shown(name)}, which there is not`,
+      )
+    );
+  };
+}
+
+/** Whether a payload names its adapter itself, whatever its device is registered with. */
+export const namesAdapter = (payload: JsonObject): boolean =>
+  bySchema(payload) !== null;
 
 /** Null when the payload names none. */
 function bySchema(payload: JsonObject): Adapter | Fault | null {
