@@ -15,7 +15,7 @@ const VENDORS: ReadonlyMap<unknown, Adapter> = named(
 );
 
 /** All of them, by name. */
-export const ADAPTERS: ReadonlyMap<unknown, Adapter> = named(
+export const ADAPTERS: ReadonlyMap<string, Adapter> = named(
   v1,
   plain,
   ...VENDORS.values(),
@@ -71,6 +71,6 @@ function bySchema(payload: JsonObject): Adapter | Fault | null {
 }
 
 // A map, not an object: `schema` is the device's word and may be "constructor" or "__proto__".
-function named(...adapters: readonly Adapter[]): Map<unknown, Adapter> {
+function named(...adapters: readonly Adapter[]): Map<string, Adapter> {
   return new Map(adapters.map((adapter) => [adapter.name, adapter]));
 }
