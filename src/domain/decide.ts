@@ -206,7 +206,9 @@ function show(
 
 function sensorOf(draft: Draft, point: Point): Sensor {
   const known = draft.sensors.get(point.typeClass)?.get(point.name);
-  if (known !== undefined) return known;
+  // One that was made without a unit takes the first that is said; never another, since what is stored was in that one.
+  if (known !== undefined && (known.unit !== null || point.unit === null))
+    return known;
   const sensor: Sensor = {
     device: draft.device,
     name: point.name,

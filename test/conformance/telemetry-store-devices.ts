@@ -76,6 +76,22 @@ export function deviceTests(test: StoreTest): void {
     );
   });
 
+  test("a sensor without a unit takes the first that is given, and keeps it", async ({
+    store,
+  }) => {
+    const dev = device("dev-1");
+    const ids: number[] = [];
+    for (const unit of [null, "°C", "°F", null]) {
+      const temp = sensor(dev, "temp", "num", unit);
+      await store.register(PARTITION, [dev], [temp]);
+      ids.push(temp.id);
+    }
+    assert.is(new Set(ids).size, 1);
+    const woken = await store.wake([device("dev-1")]);
+    const { sensors } = woken.get("dev-1")!.state;
+    assert.is(sensors.get("num")!.get("temp")!.unit, "°C");
+  });
+
   test("a device that is woken without its site gets it back, for its topics", async ({
     store,
   }) => {

@@ -72,6 +72,23 @@ test("firmware is the newest message's that says so, and stored only when it cha
   assert.is(store.firmware, "1.1");
 });
 
+test("a sensor without a unit is registered again with the first that is said", () => {
+  const said = (offset: number, unit: string | null) =>
+    reading(offset, { points: [point({ name: "temp", unit })] });
+  const first = apply(fresh, said(1, null));
+  const [row] = first.effects.store.rows;
+  row!.sensor.id = 7;
+  const again = apply(first.state, said(2, null), said(3, "°C"), said(4, "°F"));
+  assert.equal(
+    again.effects.store.rows.map(({ sensor }) => [sensor.id, sensor.unit]),
+    [
+      [7, null],
+      [0, "°C"],
+      [0, "°C"],
+    ],
+  );
+});
+
 test("a clock that is ahead cannot freeze a device: its message counts as of its arrival", () => {
   const ahead = reading(1, { timeUs: NOW_US + HOUR_US });
   const { state } = apply(fresh, ahead);

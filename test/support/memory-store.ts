@@ -222,7 +222,10 @@ export function createMemoryStore(): MemoryStore {
           const key = `${sensor.typeClass} ${sensor.name}`;
           if (!known.sensors.has(key))
             known.sensors.set(key, { ...sensor, id: ++state.lastId });
-          sensor.id = known.sensors.get(key)!.id;
+          const stored = known.sensors.get(key)!;
+          sensor.id = stored.id;
+          if (stored.unit === null)
+            known.sensors.set(key, { ...stored, unit: sensor.unit });
         }
       }),
     flush: (batch, beforeCommit) =>
