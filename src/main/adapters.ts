@@ -1,7 +1,9 @@
 /** `twinstream adapters`: how vendors' payloads are read, which devices have an adapter of their own, and trying one out. */
-import { Argument, Command, InvalidArgumentError, Option } from "commander";
+import { Argument, Command, Option } from "commander";
 import type { AdapterUse } from "../adapters/timescale/adapter-desk.js";
 import { ADAPTERS } from "../domain/adapters/registry.js";
+import { tryCommand } from "./adapters-try.js";
+import { count, segment } from "./arguments.js";
 
 const BAD_ARGUMENTS = 2;
 
@@ -96,6 +98,7 @@ seconds; what is stored already stays as it was read.
         ]);
       }),
     );
+  command.addCommand(tryCommand().copyInheritedSettings(command));
   return command;
 }
 
@@ -181,16 +184,4 @@ function asText({ counts, devices }: AdapterUse): string {
   if (total > devices.length)
     lines.push(`… and ${total - devices.length} more; see --limit, --adapter`);
   return lines.join("\n");
-}
-
-function segment(text: string): string {
-  if (!/^[A-Za-z0-9._:-]{1,128}$/.test(text))
-    throw new InvalidArgumentError("must be 1 to 128 of [A-Za-z0-9._:-]");
-  return text;
-}
-
-function count(text: string): number {
-  if (!/^[1-9]\d{0,6}$/.test(text))
-    throw new InvalidArgumentError("must be a whole number from 1 on");
-  return Number(text);
 }
