@@ -65,15 +65,13 @@ test("dead letters are tried out, live messages too, and a registered device is 
       ),
     );
     const ofOther = await twinstream(
-      ...[
-        "try",
-        "tasmota",
-        "--from-dlq",
-        "--since",
-        "1h",
-        "--device",
-        "plug-8",
-      ],
+      "try",
+      "tasmota",
+      "--from-dlq",
+      "--since",
+      "1h",
+      "--device",
+      "plug-8",
     );
     assert.match(ofOther, "tasmota on 1 dead letters; nothing was stored");
     assert.match(ofOther, /still fails +1/);
@@ -81,7 +79,13 @@ test("dead letters are tried out, live messages too, and a registered device is 
     // Live: the messages go on while the trial looks for two of them.
     let trying = true;
     const trial = twinstream(
-      ...["try", "tasmota", "--live", "2", "--device", "plug-7", "--json"],
+      "try",
+      "tasmota",
+      "--live",
+      "2",
+      "--device",
+      "plug-7",
+      "--json",
     ).finally(() => {
       trying = false;
     });
