@@ -6,6 +6,7 @@
  */
 export type * from "./ports/accounts.js";
 export type * from "./ports/actors.js";
+export type * from "./ports/adapters.js";
 export type * from "./ports/analytics.js";
 export type * from "./ports/clock.js";
 export type * from "./ports/log.js";

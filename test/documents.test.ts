@@ -56,6 +56,7 @@ test("every command that the README names exists", () => {
   const named = [...readme.matchAll(/`twinstream ([a-z]+)/g)].map(([, n]) => n);
   const cli = readFileSync(resolve("src/main/cli.ts"), "utf8");
   const sources = [
+    "adapters",
     "check",
     "claims",
     "offsets",

@@ -42,6 +42,7 @@ export function newDevice(
     seenUs: 0,
     untimed: [],
     quarantinedUntilMs: 0,
+    firmware: null,
   };
 }
 
@@ -149,7 +150,15 @@ function applyData(
     draft.untimedChanged = true;
   }
   const { timeUs, source } = message;
-  show(draft, message, message.arrivalUs, historyFromUs);
+  const isNewest = show(draft, message, message.arrivalUs, historyFromUs);
+  if (
+    isNewest &&
+    message.firmware !== null &&
+    message.firmware !== draft.firmware
+  ) {
+    draft.firmware = message.firmware;
+    draft.firmwareChanged = true;
+  }
   for (const point of message.points) {
     draft.rows.push({
       sensor: sensorOf(draft, point),
@@ -193,13 +202,13 @@ function leftOut(message: DataMessage, tenantPrefix: string): DeadLetter[] {
   return [letter, ...others.map((why) => ({ ...letter, ...why }))];
 }
 
-/** What Redis shows of a message: an update, a place in the history, the last state if it is the newest. */
+/** What Redis shows of a message: an update, a place in the history, the last state if it is the newest, which is answered. */
 function show(
   draft: Draft,
   message: DataMessage | BulkMessage,
   arrivalUs: number,
   historyFromUs: number,
-): void {
+): boolean {
   const { timeUs, source, payload } = message;
   const full = fullMessage(message);
   draft.publish.push(full);
@@ -211,15 +220,17 @@ function show(
     timeUs,
     payload,
   };
-  if (isLater(candidate, draft.last)) {
-    draft.last = candidate;
-    draft.movedLast = true;
-  }
+  if (!isLater(candidate, draft.last)) return false;
+  draft.last = candidate;
+  draft.movedLast = true;
+  return true;
 }
 
 function sensorOf(draft: Draft, point: Point): Sensor {
   const known = draft.sensors.get(point.typeClass)?.get(point.name);
-  if (known !== undefined) return known;
+  // One that was made without a unit takes the first that is said; never another, since what is stored was in that one.
+  if (known !== undefined && (known.unit !== null || point.unit === null))
+    return known;
   const sensor: Sensor = {
     device: draft.device,
     name: point.name,
@@ -242,5 +253,6 @@ function stateOf(before: DeviceState, draft: Draft): DeviceState {
     seenUs: draft.everSeenUs,
     untimed: draft.untimed,
     quarantinedUntilMs: draft.quarantinedUntilMs ?? before.quarantinedUntilMs,
+    firmware: draft.firmware,
   };
 }

@@ -1,6 +1,7 @@
 /**
  * From a record of the log to the one thing it says, or to its dead letter. Pure: what a record decodes to depends on nothing
- * but the record and the rules, so that a replay, a rebuild or a ledger check comes to the same answer.
+ * but the record and the rules, so that a replay, a rebuild or a ledger check comes to the same answer as long as the rules
+ * (tenants and devices' adapters among them) are the same.
  *
  * It runs for every message (60,000 a second are to go through one core, beside everything else), so the way of a good v1
  * message makes no closures, throws nothing and looks at each byte a few times at most; words are found for bad ones only.
@@ -49,7 +50,7 @@ export const isDeadLetter = (
 ): outcome is DeadLetter => "reason" in outcome;
 
 export function createDecoder(rules: DecodeRules): Decoder {
-  const { tenantPrefix } = rules;
+  const { tenantPrefix, adapterOf = adapterFor } = rules;
   const judge = createJudge(rules);
 
   function decode(record: LogRecord): Message | DeadLetter {
@@ -93,11 +94,11 @@ export function createDecoder(rules: DecodeRules): Decoder {
     payload: JsonObject,
     text: string,
   ): DataMessage | Fault {
-    const adapter = adapterFor(payload);
+    const adapter = adapterOf(payload, envelope.address);
     if (isFault(adapter)) return adapter;
     const adapted = adapter.adapt(payload);
     if (isFault(adapted)) return adapted;
-    const { timeField, points } = adapted;
+    const { timeField, points, meta } = adapted;
     const { arrivalUs } = envelope;
     let timeUs = arrivalUs;
     if (timeField !== null) {
@@ -126,6 +127,7 @@ export function createDecoder(rules: DecodeRules): Decoder {
       untimedId: timeField === null ? untimedId(record, text) : null,
       redelivered: record.headers[HEADER.dup] === "1",
       adapter: adapter.name,
+      firmware: meta === null ? null : firmwareOf(meta),
     };
   }
 
@@ -211,6 +213,14 @@ const baseOf = (record: LogRecord, envelope: Envelope) => ({
   site: envelope.site,
   arrivalUs: envelope.arrivalUs,
 });
+
+/** Characters of a firmware's name that are kept. */
+const MAX_FIRMWARE = 128;
+
+function firmwareOf({ fw }: JsonObject): string | null {
+  if (typeof fw === "number") return String(fw);
+  return typeof fw === "string" && fw !== "" ? fw.slice(0, MAX_FIRMWARE) : null;
+}
 
 /** By bridge, MQTT packet id and 72 bits of the payload's SHA-256: only the last few of one device are ever compared. */
 function untimedId(record: LogRecord, text: string): string | null {

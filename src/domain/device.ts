@@ -64,6 +64,8 @@ export interface DeviceState {
   readonly untimed: readonly string[];
   /** Messages go to the dead letters until then (Unix milliseconds); 0 when not in quarantine. */
   readonly quarantinedUntilMs: number;
+  /** As its newest message with one said; null when none did. */
+  readonly firmware: string | null;
 }
 
 /** One reading on its way to the database. */
@@ -118,6 +120,8 @@ export interface StoreChange {
   readonly untimed: readonly string[] | null;
   /** The new quarantine end (Unix milliseconds, 0 for released) when it changed. */
   readonly quarantinedUntilMs: number | null;
+  /** The new one when it changed. */
+  readonly firmware: string | null;
 }
 
 /** How the records of a batch ended, for the counters (`noted`: hello, state, bulk note, release). */

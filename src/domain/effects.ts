@@ -28,6 +28,8 @@ export interface Draft {
   untimed: readonly string[];
   untimedChanged: boolean;
   quarantinedUntilMs: number | null;
+  firmware: string | null;
+  firmwareChanged: boolean;
   /** Newest sign of life of the batch, and of all times. */
   seenUs: number;
   everSeenUs: number;
@@ -55,6 +57,8 @@ export function draftOf(state: DeviceState): Draft {
     untimed: state.untimed,
     untimedChanged: false,
     quarantinedUntilMs: null,
+    firmware: state.firmware,
+    firmwareChanged: false,
     seenUs: 0,
     everSeenUs: state.seenUs,
     gone: null,
@@ -93,6 +97,7 @@ export function effectsOf(device: DeviceRef, draft: Draft): Effects {
     gone: draft.gone,
     untimed: draft.untimedChanged ? draft.untimed : null,
     quarantinedUntilMs: draft.quarantinedUntilMs,
+    firmware: draft.firmwareChanged ? draft.firmware : null,
   };
   const outcome: Outcome = {
     data: draft.data,
@@ -144,6 +149,7 @@ export function joinEffects(device: DeviceRef, parts: Effects[]): Effects {
       quarantinedUntilMs: latest(
         stores.map((store) => store.quarantinedUntilMs),
       ),
+      firmware: latest(stores.map((store) => store.firmware)),
     },
     outcome: {
       data: sum((o) => o.data),
@@ -169,6 +175,7 @@ export function effectsWith(
     seenUs: 0,
     untimed: [],
     quarantinedUntilMs: 0,
+    firmware: null,
   });
   draft.deadLetters.push(...(only.deadLetters ?? []));
   draft.quarantinedUntilMs = only.quarantinedUntilMs ?? null;

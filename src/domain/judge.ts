@@ -1,4 +1,5 @@
 /** The rules that a record is held against whatever its kind: where it lies, whose it is, when it was. */
+import type { ChooseAdapter } from "./adapters/registry.js";
 import { type Fault, fault } from "./fault.js";
 import type { LogRecord } from "./message.js";
 import { partitionOf } from "./partition.js";
@@ -17,6 +18,8 @@ export interface DecodeRules {
   readonly tenantPrefix: string;
   /** Partitions of `iot-data` and `device-commands`. */
   readonly partitions: number;
+  /** By the payload's `schema` alone unless given. */
+  readonly adapterOf?: ChooseAdapter;
 }
 
 /** Each answers null when all is well. */

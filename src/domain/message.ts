@@ -74,6 +74,8 @@ export interface DataMessage extends MessageBase {
   /** Redelivered by the broker (DUP flag). */
   readonly redelivered: boolean;
   readonly adapter: string;
+  /** What the device says it runs: `fw` of the adapter's meta; null when it does not say. */
+  readonly firmware: string | null;
 }
 
 /** The device says that it is there. */

@@ -17,6 +17,7 @@ import { guard } from "./auth/guard.js";
 import type { GatewayDeps } from "./deps.js";
 import { DOCS, document } from "./docs.js";
 import { problem, problemOf, refusal, sendProblem } from "./problems.js";
+import { adapterRoutes } from "./routes/adapters.js";
 import { analyticsRoutes } from "./routes/analytics.js";
 import { authRoutes } from "./routes/auth.js";
 import { bulkRoutes } from "./routes/bulk.js";
@@ -120,7 +121,7 @@ export function buildGateway(deps: GatewayDeps): FastifyInstance {
   const all = [deviceRoutes(deps), eventRoutes(deps), commandRoutes(deps)];
   all.push(healthRoutes(deps));
   if (deps.auth !== undefined) all.push(authRoutes(deps, deps.auth));
-  all.push(analyticsRoutes(deps), ingestTestRoutes(deps));
+  all.push(analyticsRoutes(deps), ingestTestRoutes(deps), adapterRoutes(deps));
   if (deps.uploads !== undefined) all.push(bulkRoutes(deps, deps.uploads));
   for (const prefix of ["", "/api/v1"])
     for (const routes of all) app.register(routes, { prefix });

@@ -2,6 +2,7 @@
 import type { FastifyRequest } from "fastify";
 import type { DecodeRules } from "../domain/decode.js";
 import type {
+  AdapterDesk,
   AnalyticsReader,
   Clock,
   DeviceRecords,
@@ -20,6 +21,7 @@ export interface GatewayDeps {
   readonly view: DeviceViewReader;
   readonly records: DeviceRecords;
   readonly analytics: AnalyticsReader;
+  readonly adapters: AdapterDesk;
   readonly log: LogWriter;
   readonly observer: Observer;
   readonly clock: Clock;

@@ -2,6 +2,7 @@
 /** The command line. Each command loads what it needs only when it runs. */
 import { Command } from "commander";
 import { reasonOf, TwinstreamError } from "../errors.js";
+import { adaptersCommand } from "./adapters.js";
 import { checkCommand } from "./check.js";
 import { claimsCommand } from "./claims.js";
 import { offsetsCommand } from "./offsets.js";
@@ -72,6 +73,7 @@ program
     const { migrate } = await import("./migrate.js");
     await migrate((line) => console.log(line));
   });
+program.addCommand(adaptersCommand());
 program.addCommand(checkCommand());
 program.addCommand(offsetsCommand());
 program.addCommand(claimsCommand());

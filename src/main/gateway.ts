@@ -4,6 +4,7 @@ import { createLogInspector } from "../adapters/kafka/inspector.js";
 import { createLogWriter } from "../adapters/kafka/writer.js";
 import { greetBroker } from "../adapters/mqtt/visit.js";
 import { createDeviceViewReader } from "../adapters/redis/device-view-reader.js";
+import { createAdapterDesk } from "../adapters/timescale/adapter-desk.js";
 import { createAnalyticsReader } from "../adapters/timescale/analytics-reader.js";
 import { createRateCounter } from "../adapters/redis/rate-limit.js";
 import { createAccounts } from "../adapters/timescale/accounts.js";
@@ -27,6 +28,8 @@ const READINESS_MS = 1000;
 const GREETING_MS = 2000;
 /** Database connections for log-ins and refreshes at most; no more passwords than two are checked at a time. */
 const LOGIN_CONNECTIONS = 4;
+/** Database connections for devices' adapters at most: people ask for them, not programs. */
+const ADAPTER_CONNECTIONS = 2;
 
 export const gateway: Role = {
   name: "gateway",
@@ -65,6 +68,14 @@ export const gateway: Role = {
     });
     base.onStop("accounts", () => accounts.close());
 
+    const adapters = createAdapterDesk({
+      url: config.DATABASE_URL,
+      name: "gateway adapters",
+      role: "twinstream_gateway",
+      poolMax: ADAPTER_CONNECTIONS,
+    });
+    base.onStop("adapters", () => adapters.close());
+
     const uploads = openUploads(base, log);
     const horizon = followHorizon(view, observer);
     base.onStop("horizon", async () => horizon.stop());
@@ -85,6 +96,7 @@ export const gateway: Role = {
       view,
       records,
       analytics,
+      adapters,
       log,
       uploads,
       observer,

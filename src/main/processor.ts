@@ -7,12 +7,13 @@ import { createLogWriter } from "../adapters/kafka/writer.js";
 import { createCommandLink } from "../adapters/mqtt/command-link.js";
 import { createDeviceView } from "../adapters/redis/device-view.js";
 import { createTelemetryStore } from "../adapters/timescale/telemetry-store.js";
+import { chooserOf } from "../domain/adapters/registry.js";
 import { createDecoder } from "../domain/decode.js";
 import { deviceReducer, type ApplyMessages } from "../domain/decide.js";
 import { TOPIC } from "../domain/names.js";
+import { follow } from "../pipeline/follow.js";
 import { createPatience, waitsFor } from "../pipeline/patience.js";
 import { createProcessor } from "../pipeline/processor.js";
-import { followTenants } from "../pipeline/tenants.js";
 import { LANE_TOPICS } from "../pipeline/lane-deps.js";
 import { decodeRules } from "./decode-rules.js";
 import { logConnection } from "./kafka-log.js";
@@ -80,13 +81,22 @@ export async function startProcessor(
         reason: on === null ? "starting" : waitsFor(on),
       }),
   });
-  const tenants = followTenants(store, observer);
+  const tenants = follow("tenants", store.tenants, new Set(), observer);
   base.onStop("tenants", async () => tenants.stop());
   await patiently(tenants.start);
+  const adapters = follow(
+    "devices' adapters",
+    store.registeredAdapters,
+    new Map<string, string>(),
+    observer,
+  );
+  base.onStop("adapters", async () => adapters.stop());
+  await patiently(adapters.start);
   const partitions = (await patiently(() => log.bounds(TOPIC.data))).length;
   const decoder = createDecoder({
     ...decodeRules(config, partitions),
-    tenants: tenants.names,
+    tenants: tenants.current,
+    adapterOf: chooserOf(adapters.current),
   });
   const feed = createLaneFeed(connection, {
     groupId: config.PROCESSOR_GROUP,

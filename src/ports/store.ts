@@ -142,6 +142,8 @@ export interface TelemetryStore {
   ): Promise<{ device: DeviceRef; lastSeenUs: number }[]>;
   /** Names of the tenants whose messages are taken: those that are not disabled. */
   tenants(): Promise<ReadonlySet<string>>;
+  /** Names of adapters by address, for the devices that have one of their own. */
+  registeredAdapters(): Promise<ReadonlyMap<string, string>>;
   /** Writes down that [from, to) of a partition was gone from the log before it was read. */
   noteGap(
     topic: string,

@@ -93,6 +93,7 @@ export function change(
     gone: null,
     untimed: null,
     quarantinedUntilMs: null,
+    firmware: null,
     ...over,
   };
 }

@@ -76,6 +76,22 @@ export function deviceTests(test: StoreTest): void {
     );
   });
 
+  test("a sensor without a unit takes the first that is given, and keeps it", async ({
+    store,
+  }) => {
+    const dev = device("dev-1");
+    const ids: number[] = [];
+    for (const unit of [null, "°C", "°F", null]) {
+      const temp = sensor(dev, "temp", "num", unit);
+      await store.register(PARTITION, [dev], [temp]);
+      ids.push(temp.id);
+    }
+    assert.is(new Set(ids).size, 1);
+    const woken = await store.wake([device("dev-1")]);
+    const { sensors } = woken.get("dev-1")!.state;
+    assert.is(sensors.get("num")!.get("temp")!.unit, "°C");
+  });
+
   test("a device that is woken without its site gets it back, for its topics", async ({
     store,
   }) => {
@@ -85,6 +101,49 @@ export function deviceTests(test: StoreTest): void {
     const { state } = woken.get("acme/dev-1")!;
     assert.is(state.device.site, "site-1");
     assert.ok(state.device.equipmentId > 0);
+  });
+
+  test("a device that was made known without its site gets it with its first presence", async ({
+    store,
+  }) => {
+    const bare = { ...device("dev-1", "acme"), site: null };
+    await store.register(PARTITION, [bare], []);
+    const lane = await claimLane(store);
+    const heard = { ...device("dev-1", "acme"), equipmentId: bare.equipmentId };
+    const seen = (of: typeof heard) => [
+      { device: of, seenUs: NOW_US, online: true, cause: null },
+    ];
+    await lane.flush(1, { presence: seen(heard) });
+    await lane.flush(1, { presence: seen({ ...heard, site: "site-2" }) });
+    const asked = { ...device("dev-1", "acme"), site: null };
+    const woken = await store.wake([asked]);
+    assert.is(woken.get("acme/dev-1")!.state.device.site, "site-1");
+  });
+
+  test("devices with an adapter of their own are listed, and a change is seen", async ({
+    store,
+    setAdapter,
+  }) => {
+    assert.equal([...(await store.registeredAdapters())], []);
+    await store.register(
+      PARTITION,
+      [device("dev-1"), device("dev-1", "acme"), device("dev-2")],
+      [],
+    );
+    await setAdapter("acme", "dev-1", "tasmota");
+    await setAdapter("default", "dev-2", "parsec_v1");
+    const listed = async () =>
+      [...(await store.registeredAdapters())].sort(([a], [b]) =>
+        a < b ? -1 : 1,
+      );
+    assert.equal(await listed(), [
+      ["acme/dev-1", "tasmota"],
+      ["dev-2", "parsec_v1"],
+    ]);
+    assert.equal((await listed()).length, 2, "and again, unchanged");
+    await setAdapter("acme", "dev-1", null);
+    await setAdapter("default", "dev-2", "tasmota");
+    assert.equal(await listed(), [["dev-2", "tasmota"]]);
   });
 
   test("a device wakes with what was stored of it, and one never seen is absent", async ({
@@ -107,6 +166,7 @@ export function deviceTests(test: StoreTest): void {
         change(one, {
           untimed: ["bridge-1:7:abc", "ü\0"],
           quarantinedUntilMs: 1_763_600_000_001,
+          firmware: "1.2.3",
         }),
       ],
       presence: [{ device: one, seenUs: NOW_US, online: true, cause: null }],
@@ -120,6 +180,8 @@ export function deviceTests(test: StoreTest): void {
       [NOW_US, true, ["bridge-1:7:abc", "ü\0"], 1_763_600_000_001, null],
     );
     assert.is(state.device.equipmentId, one.equipmentId);
+    assert.is(state.firmware, "1.2.3");
+    assert.is(woken.get("dev-2")!.state.firmware, null);
     const woke = state.sensors.get("num")!.get("temp")!;
     assert.equal(
       [woke.id, woke.type, woke.unit, woke.device.address],

@@ -1,3 +1,4 @@
+import { address } from "../../src/domain/names.js";
 import { createMemoryStore } from "../support/memory-store.js";
 import { telemetryStoreConformance } from "./telemetry-store.js";
 
@@ -17,7 +18,7 @@ telemetryStoreConformance("in-memory double", {
       rows: async () =>
         store
           .rows()
-          .map(({ address, ...row }) => ({ device: address, ...row }))
+          .map(({ address: device, ...row }) => ({ device, ...row }))
           .sort(by((row) => [row.device, row.name, row.timeUs])),
       letters: async () =>
         [...store.letters.values()]
@@ -57,6 +58,8 @@ telemetryStoreConformance("in-memory double", {
         store.refuse(({ sensor, value }) =>
           sensor.name === "refused" && value! > 100 ? "too large" : null,
         ),
+      setAdapter: async (tenant, deviceId, adapter) =>
+        store.setAdapter(address(tenant, deviceId), adapter),
     });
   },
 });

@@ -125,6 +125,12 @@ function looking(admin: pg.Client): Omit<StoreRig, "store"> {
       (await all<{ payload: string }>("SELECT payload FROM events")).map(
         (row) => row.payload,
       ),
+    setAdapter: async (tenant, deviceId, adapter) => {
+      await admin.query(
+        "UPDATE equipments SET adapter = $3 WHERE tenant_id = $1 AND equip_uuid = $2",
+        [tenant, deviceId, adapter],
+      );
+    },
     refuseAbove100: async () => {
       const [sensor] = await all<{ id: number }>(
         "SELECT id FROM sensors WHERE sensor_uuid = 'refused'",

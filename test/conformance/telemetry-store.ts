@@ -21,6 +21,12 @@ export interface StoreRig {
   events(): Promise<string[]>;
   /** From now on the sensor `refused` takes no value above 100. */
   refuseAbove100(): Promise<void>;
+  /** Registers a known device with an adapter; null ends it. */
+  setAdapter(
+    tenant: string,
+    deviceId: string,
+    adapter: string | null,
+  ): Promise<void>;
 }
 export interface SeenRow {
   readonly device: string;

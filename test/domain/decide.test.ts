@@ -50,6 +50,45 @@ test("the last state moves forward only", () => {
   assert.is(older.effects.view.publish.length, 1, "and is published");
 });
 
+test("firmware is the newest message's that says so, and stored only when it changes", () => {
+  const said = (offset: number, firmware: string | null, ageUs = 0) =>
+    reading(offset, { firmware, timeUs: NOW_US - ageUs });
+  const first = apply(fresh, said(1, "1.0"), said(2, "1.1"), said(3, null));
+  assert.is(first.state.firmware, "1.1");
+  assert.is(first.effects.store.firmware, "1.1");
+  const same = apply(first.state, said(4, "1.1"));
+  assert.is(same.effects.store.firmware, null, "nothing to write");
+  const late = apply(same.state, said(5, "0.9", 1_000_000));
+  assert.is(
+    late.state.firmware,
+    "1.1",
+    "an older message is not the last word",
+  );
+  assert.is(late.effects.store.firmware, null);
+  const { store } = joinEffects(first.state.device, [
+    first.effects,
+    same.effects,
+  ]);
+  assert.is(store.firmware, "1.1");
+});
+
+test("a sensor without a unit is registered again with the first that is said", () => {
+  const said = (offset: number, unit: string | null) =>
+    reading(offset, { points: [point({ name: "temp", unit })] });
+  const first = apply(fresh, said(1, null));
+  const [row] = first.effects.store.rows;
+  row!.sensor.id = 7;
+  const again = apply(first.state, said(2, null), said(3, "°C"), said(4, "°F"));
+  assert.equal(
+    again.effects.store.rows.map(({ sensor }) => [sensor.id, sensor.unit]),
+    [
+      [7, null],
+      [0, "°C"],
+      [0, "°C"],
+    ],
+  );
+});
+
 test("a clock that is ahead cannot freeze a device: its message counts as of its arrival", () => {
   const ahead = reading(1, { timeUs: NOW_US + HOUR_US });
   const { state } = apply(fresh, ahead);

@@ -249,6 +249,7 @@ telemetry("a v1 message becomes its points at its own time", () => {
     untimedId: null,
     redelivered: false,
     adapter: "v1",
+    firmware: "1.2.3",
   });
   assert.equal(points, [
     {

@@ -37,6 +37,8 @@ test("says which adapter takes it and what would be stored, and stores nothing",
         device_id: "inv-1",
         kind: "data",
         adapter: "parsec_v1",
+        chosen_by: "schema",
+        meta: { src: "parsec_v1" },
         ts: "2026-01-15T09:00:00.000Z",
         points: [
           {
@@ -63,11 +65,13 @@ test("says which adapter takes it and what would be stored, and stores nothing",
         ],
         conflicts: [],
         refused: [],
+        errors: [],
       },
     );
     const untimed = await outcome(rig, { payload: { temp: 1 } });
     assert.is(untimed["ts"], "2026-01-15T10:00:00.000Z", "the arrival counts");
     assert.is(untimed["adapter"], "plain");
+    assert.is(untimed["chosen_by"], "plain");
     assert.equal(rig.records.calls, []);
     assert.equal(rig.view.calls, []);
     assert.equal(rig.log.appended, []);
@@ -94,6 +98,67 @@ test("answers reason and detail of what would be a dead letter", () =>
       assert.is(answer["outcome"], "dead_letter", JSON.stringify(body));
       assert.is(answer["reason"], reason, JSON.stringify(answer));
       assert.match(String(answer["detail"]), detail);
+    }
+  }));
+
+test("goes by the device's registered adapter, and says so", () =>
+  withGateway(async (rig) => {
+    rig.adapters.registered.set("plug-7", "tasmota");
+    const payload = {
+      Time: "2026-01-15T09:59:00",
+      AM2301: { Humidity: 41 },
+      Info: { Version: "14.2" },
+    };
+    const named = await outcome(rig, { device_id: "plug-7", payload });
+    assert.is(named["adapter"], "tasmota");
+    assert.is(named["chosen_by"], "registered");
+    assert.is(named["ts"], "2026-01-15T09:59:00.000Z");
+    assert.equal(named["meta"], { fw: "14.2", src: "tasmota" });
+    const topic = await outcome(rig, {
+      topic: "devices/plug-7/data",
+      payload,
+    });
+    assert.is(topic["adapter"], "tasmota");
+    const other = await outcome(rig, { device_id: "plug-8", payload });
+    assert.is(other["chosen_by"], "plain");
+    const own = await outcome(rig, {
+      device_id: "plug-7",
+      payload: { schema: "v9", a: 1 },
+    });
+    assert.equal(
+      [own["reason"], own["adapter"], own["chosen_by"]],
+      ["unknown_schema", null, "schema"],
+      "the payload's own word goes first",
+    );
+  }));
+
+test("reasons name the place in the payload", () =>
+  withGateway(async (rig) => {
+    const point = (v: unknown) => ({ name: "a", t: "int", v });
+    const v1 = (...points: unknown[]) => ({
+      schema: "v1",
+      ts: 1768471200,
+      points,
+    });
+    for (const [body, path, reason] of [
+      [{ payload: v1(point(1), point("x")) }, "payload.points[1].v", /whole/],
+      [{ payload: { schema: "v9" } }, "payload.schema", /no adapter/],
+      [{ payload: { schema: "v1" } }, "payload.ts", /expected a time/],
+      [{ payload: {} }, "payload", /points, got none/],
+      [{ payload: [1] }, "payload", /./],
+      [{ topic: "some/where", payload: 1 }, "topic", /expected/],
+      [{ payload: { a: 1, b: { c: 1e300 } } }, "payload.b.c", /./],
+      [
+        { payload: v1(point(1), point(2)) },
+        "payload.points[1]",
+        /first counts/,
+      ],
+    ] as const) {
+      const { errors } = await outcome(rig, body);
+      const [error, ...more] = errors as { path: string; reason: string }[];
+      assert.equal(more, [], JSON.stringify(body));
+      assert.is(error?.path, path);
+      assert.match(error!.reason, reason);
     }
   }));
 

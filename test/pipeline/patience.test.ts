@@ -2,7 +2,7 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { TwinstreamError } from "../../src/errors.js";
 import { createPatience } from "../../src/pipeline/patience.js";
-import { followTenants } from "../../src/pipeline/tenants.js";
+import { follow } from "../../src/pipeline/follow.js";
 import { listening } from "../support/messages.js";
 import { until, within } from "../support/wait.js";
 
@@ -125,20 +125,26 @@ test("a database without the schema is waited for: someone may be migrating it",
 
 test.run();
 
-const tenancy = suite("tenants");
+const following = suite("what is followed");
 
-tenancy(
-  "they are looked up again, and a failure leaves those that were known",
+following(
+  "it is looked up again, and a failure leaves what was known",
   async () => {
     const observer = listening();
     let answer: () => Promise<ReadonlySet<string>> = async () =>
       new Set(["default"]);
-    const tenants = followTenants({ tenants: () => answer() }, observer, 2);
+    const tenants = follow(
+      "tenants",
+      () => answer(),
+      new Set<string>(),
+      observer,
+      2,
+    );
     try {
       await tenants.start();
-      assert.equal([...tenants.names()], ["default"]);
+      assert.equal([...tenants.current()], ["default"]);
       answer = async () => new Set(["default", "acme"]);
-      await until(() => tenants.names().has("acme"), {
+      await until(() => tenants.current().has("acme"), {
         withinMs: 1000,
         what: "the new tenant",
       });
@@ -147,7 +153,7 @@ tenancy(
         withinMs: 1000,
         what: "a failure to be told",
       });
-      assert.is(tenants.names().has("acme"), true);
+      assert.is(tenants.current().has("acme"), true);
       assert.is(observer.events[0]?.type, "failure");
     } finally {
       tenants.stop();
@@ -155,9 +161,11 @@ tenancy(
   },
 );
 
-tenancy("a first look-up that fails is the caller's to repeat", async () => {
-  const tenants = followTenants(
-    { tenants: () => Promise.reject(database()) },
+following("a first look-up that fails is the caller's to repeat", async () => {
+  const tenants = follow(
+    "tenants",
+    () => Promise.reject(database()),
+    null,
     listening(),
     2,
   );
@@ -166,4 +174,4 @@ tenancy("a first look-up that fails is the caller's to repeat", async () => {
   assert.match(String(outcome), "the database is away");
 });
 
-tenancy.run();
+following.run();

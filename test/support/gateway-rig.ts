@@ -7,6 +7,10 @@ import {
 } from "../../src/gateway/dependency-health.js";
 import type { GatewayDeps } from "../../src/gateway/deps.js";
 import type { Problem } from "../../src/gateway/problems.js";
+import {
+  createMemoryAdapterDesk,
+  type MemoryAdapterDesk,
+} from "./memory-adapter-desk.js";
 import { createMemoryAnalytics } from "./memory-analytics.js";
 import {
   createMemoryLog,
@@ -40,6 +44,7 @@ export interface GatewayRig {
   readonly view: ReturnType<typeof createMemoryReader>;
   readonly records: ReturnType<typeof createMemoryRecords>;
   readonly analytics: ReturnType<typeof createMemoryAnalytics>;
+  readonly adapters: MemoryAdapterDesk;
   readonly log: ReturnType<typeof createMemoryLog>;
   readonly observer: ReturnType<typeof createMemoryObserver>;
   /** Unix milliseconds; may be moved. */
@@ -62,6 +67,7 @@ export async function withGateway(
 ): Promise<void> {
   const records = createMemoryRecords();
   const analytics = createMemoryAnalytics();
+  const adapters = createMemoryAdapterDesk();
   const log = createMemoryLog();
   const observer = createMemoryObserver();
   const time = { nowMs: NOW_MS };
@@ -70,6 +76,7 @@ export async function withGateway(
     view,
     records,
     analytics,
+    adapters,
     log,
     observer,
     clock: () => time.nowMs,
@@ -93,6 +100,7 @@ export async function withGateway(
     view,
     records,
     analytics,
+    adapters,
     log,
     observer,
     time,

@@ -26,6 +26,7 @@ export function registerOne(
       cause: null,
       untimed: [],
       quarantinedUntilMs: 0,
+      firmware: null,
       sensors: new Map(),
     };
     state.devices.set(ref.address, known);
@@ -53,7 +54,7 @@ export function wakeOne(
       named.set(sensor.name, { ...sensor, device }),
     );
   }
-  const { untimed, quarantinedUntilMs, lastSeenUs, online } = known;
+  const { untimed, quarantinedUntilMs, firmware, lastSeenUs, online } = known;
   return {
     state: {
       device,
@@ -62,6 +63,7 @@ export function wakeOne(
       seenUs: lastSeenUs,
       untimed,
       quarantinedUntilMs,
+      firmware,
     },
     lastSeenUs,
     online,

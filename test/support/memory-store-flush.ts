@@ -106,6 +106,7 @@ export function commit(
     events: happened,
     untimed,
     quarantinedUntilMs,
+    firmware,
   } of batch.changes) {
     for (const event of happened) {
       const key = `${device.equipmentId}/${event.timeUs}/${event.hash}`;
@@ -116,6 +117,7 @@ export function commit(
     if (untimed !== null) known.untimed = untimed;
     if (quarantinedUntilMs !== null)
       known.quarantinedUntilMs = quarantinedUntilMs;
+    if (firmware !== null) known.firmware = firmware;
   }
   for (const { device, seenUs, online, cause } of batch.presence) {
     const known = state.devices.get(device.address);
@@ -124,6 +126,11 @@ export function commit(
     known.online = online;
     known.cause = cause;
     known.partition = batch.partition;
+    if (known.ref.site === null)
+      state.devices.set(device.address, {
+        ...known,
+        ref: { ...known.ref, site: device.site },
+      });
   }
   for (const letter of [
     ...batch.deadLetters,

@@ -48,6 +48,7 @@ export interface MemoryDevice {
   cause: string | null;
   untimed: readonly string[];
   quarantinedUntilMs: number;
+  firmware: string | null;
   readonly sensors: Map<string, Sensor>;
 }
 
@@ -59,6 +60,8 @@ export interface MemoryState {
   readonly rows: Map<string, { row: Row; kept: MemoryRow }>;
   /** By address. */
   readonly devices: Map<string, MemoryDevice>;
+  /** Names of adapters, by address. */
+  readonly adapters: Map<string, string>;
   /** By command id. */
   readonly commands: Map<string, MemoryCommand>;
   /** By `address cmdId`. */
@@ -78,6 +81,7 @@ export function createMemoryState(): MemoryState {
     fences: new Map(),
     rows: new Map(),
     devices: new Map(),
+    adapters: new Map(),
     commands: new Map(),
     acks: new Map(),
     letters: new Map(),

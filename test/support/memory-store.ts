@@ -63,6 +63,8 @@ export interface MemoryStore extends TelemetryStore {
   /** Flushes wait, their locks held, until the returned function is called. */
   hold(): () => void;
   setTenants(names: readonly string[]): void;
+  /** Registers the device of this address with an adapter; null ends it. */
+  setAdapter(address: string, name: string | null): void;
 }
 
 interface Fault {
@@ -169,6 +171,10 @@ export function createMemoryStore(): MemoryStore {
     setTenants(names) {
       tenants = new Set(names);
     },
+    setAdapter(address, name) {
+      if (name === null) state.adapters.delete(address);
+      else state.adapters.set(address, name);
+    },
 
     claim: (topics, partition, owner) =>
       verb("claim", () =>
@@ -216,7 +222,10 @@ export function createMemoryStore(): MemoryStore {
           const key = `${sensor.typeClass} ${sensor.name}`;
           if (!known.sensors.has(key))
             known.sensors.set(key, { ...sensor, id: ++state.lastId });
-          sensor.id = known.sensors.get(key)!.id;
+          const stored = known.sensors.get(key)!;
+          sensor.id = stored.id;
+          if (stored.unit === null)
+            known.sensors.set(key, { ...stored, unit: sensor.unit });
         }
       }),
     flush: (batch, beforeCommit) =>
@@ -251,6 +260,8 @@ export function createMemoryStore(): MemoryStore {
           .map(({ ref, lastSeenUs }) => ({ device: { ...ref }, lastSeenUs })),
       ),
     tenants: () => verb("tenants", () => tenants),
+    registeredAdapters: () =>
+      verb("registeredAdapters", () => new Map(state.adapters)),
     noteGap: (topic, partition, from, to) =>
       verb("noteGap", () => {
         gaps.push({ topic, partition, from, to });

@@ -287,6 +287,7 @@ const newDevice = (ref: DeviceRef): StoredDevice => ({
     seenUs: 0,
     untimed: [],
     quarantinedUntilMs: 0,
+    firmware: null,
   },
   lastSeenUs: 0,
   online: false,

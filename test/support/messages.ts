@@ -55,6 +55,7 @@ export function reading(
     untimedId: null,
     redelivered: false,
     adapter: "plain",
+    firmware: null,
     ...rest,
   };
 }

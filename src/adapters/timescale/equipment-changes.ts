@@ -1,13 +1,15 @@
-/** What a flush changes of devices themselves: presence, quarantine, the ids of messages without a time. */
+/** What a flush changes of devices themselves: presence, quarantine, firmware, the ids of messages without a time. */
 import type { StoreChange } from "../../domain/device.js";
 import type { PresenceChange } from "../../ports.js";
 import { type Session, storable } from "./connect.js";
 import { toIso } from "../../domain/time.js";
 
+/** A device that was made known before it was heard of (an upload, its adapter) gets its site here. */
 const PRESENCE = `
   UPDATE equipments e
-  SET last_seen = GREATEST(e.last_seen, p.seen), online = p.online, cause = p.cause, log_partition = $1
-  FROM unnest($2::int[], $3::timestamptz[], $4::boolean[], $5::text[]) AS p (id, seen, online, cause)
+  SET last_seen = GREATEST(e.last_seen, p.seen), online = p.online, cause = p.cause, log_partition = $1,
+      site = COALESCE(e.site, p.site), topics = CASE WHEN e.site IS NULL AND p.site IS NOT NULL THEN 'tenant' ELSE e.topics END
+  FROM unnest($2::int[], $3::timestamptz[], $4::boolean[], $5::text[], $6::text[]) AS p (id, seen, online, cause, site)
   WHERE e.id = p.id`;
 
 const UNTIMED = `
@@ -17,6 +19,10 @@ const UNTIMED = `
 const QUARANTINE = `
   UPDATE equipments e SET quarantined_until = q.until
   FROM unnest($1::int[], $2::timestamptz[]) AS q (id, until) WHERE e.id = q.id`;
+
+const FIRMWARE = `
+  UPDATE equipments e SET firmware = f.firmware
+  FROM unnest($1::int[], $2::text[]) AS f (id, firmware) WHERE e.id = f.id`;
 
 export async function storePresence(
   session: Session,
@@ -33,6 +39,7 @@ export async function storePresence(
     latest.map((p) => (p.seenUs === 0 ? null : toIso(p.seenUs))),
     latest.map((p) => p.online),
     latest.map((p) => (p.cause === null ? null : storable(p.cause))),
+    latest.map((p) => p.device.site),
   ]);
 }
 
@@ -42,7 +49,16 @@ export async function storeDeviceMarks(
 ): Promise<void> {
   const untimed = new Map<number, string>();
   const quarantine = new Map<number, string | null>();
-  for (const { device, untimed: ids, quarantinedUntilMs: until } of changes) {
+  const firmwares = new Map<number, string>();
+  for (const change of changes) {
+    const {
+      device,
+      untimed: ids,
+      quarantinedUntilMs: until,
+      firmware,
+    } = change;
+    if (firmware !== null)
+      firmwares.set(device.equipmentId, storable(firmware));
     if (ids !== null) untimed.set(device.equipmentId, JSON.stringify(ids));
     if (until !== null)
       quarantine.set(
@@ -56,5 +72,10 @@ export async function storeDeviceMarks(
     await session.run(QUARANTINE, [
       [...quarantine.keys()],
       [...quarantine.values()],
+    ]);
+  if (firmwares.size > 0)
+    await session.run(FIRMWARE, [
+      [...firmwares.keys()],
+      [...firmwares.values()],
     ]);
 }

@@ -1,6 +1,7 @@
 /**
  * Ids for devices and sensors seen for the first time, in a transaction of its own that is committed before the flush whose
- * rows refer to them. What is there already is read, not inserted, so that no ids are used up by replays.
+ * rows refer to them. What is there already is read, not inserted, so that no ids are used up by replays; a sensor that is
+ * there without a unit takes the one given.
  */
 import type { DeviceRef, Sensor } from "../../domain/device.js";
 import { type Database, type Session, storable } from "./connect.js";
@@ -35,6 +36,10 @@ const SENSORS = `
     ORDER BY 1, 4, 3
     ON CONFLICT (equipment_id, type_class, sensor_uuid) DO UPDATE SET tenant_id = excluded.tenant_id
     RETURNING id, equipment_id, sensor_uuid, type_class
+  ), named AS (
+    UPDATE sensors s SET unit = g.unit FROM given g
+    WHERE s.equipment_id = g.equipment_id AND s.type_class = g.type_class AND s.sensor_uuid = g.sensor_uuid
+      AND s.unit IS NULL AND g.unit IS NOT NULL
   )
   SELECT id, equipment_id, sensor_uuid, type_class FROM made
   UNION ALL

@@ -14,6 +14,7 @@ import { maintain } from "./maintain.js";
 import { newest } from "./newest.js";
 import { createPartitionKeeper } from "./partitions.js";
 import { register } from "./register.js";
+import { createRegisteredAdapters } from "./registered-adapters.js";
 import { createRowWriter } from "./rows.js";
 import { wake } from "./wake.js";
 
@@ -89,6 +90,7 @@ export function createTelemetryStore(
         onlineDevices(session, partition),
       ),
     tenants: () => database.use("read tenants", tenants),
+    registeredAdapters: createRegisteredAdapters(database),
     noteGap: (topic, partition, from, to) =>
       database.use("note a gap", (session) =>
         noteGap(session, topic, partition, from, to),

@@ -8,7 +8,7 @@ import { microsecondsOf } from "./times.js";
 /** A row for each sensor, or one without where a device has none. */
 const WAKE = `
   SELECT g.place, e.id, e.site, ${microsecondsOf("e.last_seen")} AS seen_us, e.online,
-         ${microsecondsOf("e.quarantined_until")} / 1000 AS until_ms, e.untimed,
+         ${microsecondsOf("e.quarantined_until")} / 1000 AS until_ms, e.untimed, e.firmware,
          s.id AS sensor_id, s.sensor_uuid, s.type_class, s.sensor_tipo, s.unit
   FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS g (tenant_id, equip_uuid, place)
   JOIN equipments e USING (tenant_id, equip_uuid)
@@ -22,6 +22,7 @@ interface WakeRow {
   online: boolean;
   until_ms: string | null;
   untimed: string[];
+  firmware: string | null;
   sensor_id: number | null;
   sensor_uuid: string;
   type_class: TypeClass;
@@ -61,6 +62,7 @@ export async function wake(
           seenUs: row.seen_us === null ? 0 : Number(row.seen_us),
           untimed: row.untimed,
           quarantinedUntilMs: row.until_ms === null ? 0 : Number(row.until_ms),
+          firmware: row.firmware,
         },
         lastSeenUs: row.seen_us === null ? 0 : Number(row.seen_us),
         online: row.online,

@@ -1,6 +1,6 @@
 /**
- * What an adapter is: a pure function from a device's payload to points. One adapter is one file, its test, and one line in
- * `registry.ts`.
+ * What an adapter is: a pure function from a device's payload to points. One adapter is one file, its samples beside the tests,
+ * and one line in `registry.ts`; deploy/adapters.md shows how.
  */
 import type { Fault } from "../fault.js";
 import { invalid, shown } from "../fault.js";
@@ -13,6 +13,8 @@ export interface Adapter {
   readonly name: string;
   /** Raised whenever the same payload would give other points than before. */
   readonly version: number;
+  /** Whose payloads it reads, in a few words. */
+  readonly title: string;
   /** Never throws; what it cannot read is a fault. */
   readonly adapt: (payload: JsonObject) => Adapted | Fault;
 }

@@ -11,7 +11,12 @@ import {
   pointOf,
 } from "./adapter.js";
 
-export const parsecV1: Adapter = { name: "parsec_v1", version: 1, adapt };
+export const parsecV1: Adapter = {
+  name: "parsec_v1",
+  version: 1,
+  title: "Parsec inverters",
+  adapt,
+};
 
 function adapt(payload: JsonObject): Adapted | Fault {
   const field = (name: string): string =>

@@ -17,7 +17,12 @@ import {
   pointOf,
 } from "./adapter.js";
 
-export const plain: Adapter = { name: "plain", version: 1, adapt };
+export const plain: Adapter = {
+  name: "plain",
+  version: 1,
+  title: "any JSON object: a point for each leaf",
+  adapt,
+};
 
 /** In the order of preference. */
 export const TIME_FIELDS = ["timestamp", "ts", "time"] as const;

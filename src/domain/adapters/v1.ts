@@ -17,7 +17,12 @@ import {
   pointOf,
 } from "./adapter.js";
 
-export const v1: Adapter = { name: "v1", version: 1, adapt };
+export const v1: Adapter = {
+  name: "v1",
+  version: 1,
+  title: "schema v1, the normalised form",
+  adapt,
+};
 
 /** A point as a device may have written it. */
 interface Loose {

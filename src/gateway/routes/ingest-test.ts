@@ -1,12 +1,13 @@
 /** What would become of a payload: the processor's own decoder over a record as the bridge would have made it. Stores nothing. */
 import type { FastifyPluginAsyncTypebox } from "@fastify/type-provider-typebox";
 import { Type } from "typebox";
-import { createDecoder, isDeadLetter } from "../../domain/decode.js";
+import { chooserOf } from "../../domain/adapters/registry.js";
+import { isDeadLetter } from "../../domain/decode.js";
+import { createDryRun, dryRecord, type DryRun } from "../../domain/dry-run.js";
 import { encodeBadTopic, encodeEnvelope } from "../../domain/envelope.js";
 import { memberText } from "../../domain/json-text.js";
-import type { LogRecord, Message, Point } from "../../domain/message.js";
-import { address, parseTopic, TOPIC } from "../../domain/names.js";
-import { partitionOf } from "../../domain/partition.js";
+import type { DeadLetter, LogRecord, Point } from "../../domain/message.js";
+import { address, parseTopic } from "../../domain/names.js";
 import { unbearable } from "../../domain/points.js";
 import { toIso } from "../../domain/time.js";
 import { reasonOf } from "../../errors.js";
@@ -42,47 +43,40 @@ const TEXT = Symbol("payload text");
 export function ingestTestRoutes(deps: GatewayDeps): FastifyPluginAsyncTypebox {
   const { rules } = deps.settings;
 
-  function recordOf(
+  /** The record, and the device whose adapter counts; null for a topic that names none. */
+  function heard(
     tenant: string,
     topic: string | undefined,
     deviceId: string,
     payload: Buffer,
-  ): LogRecord {
+  ): { record: LogRecord; deviceId: string | null } {
     const arrivalMs = deps.clock();
+    const record = (key: string, value: Buffer) =>
+      dryRecord(key, value, arrivalMs, rules.partitions);
     const parsed =
       topic === undefined
         ? { tenant, deviceId, site: null, kind: "data" as const }
         : parseTopic(topic, rules.tenantPrefix);
     if ("reason" in parsed)
-      return recordWith(
-        topic!,
-        encodeBadTopic({ topic: topic!, payload, arrivalMs }),
-        arrivalMs,
-      );
+      return {
+        record: record(
+          topic!,
+          encodeBadTopic({ topic: topic!, payload, arrivalMs }),
+        ),
+        deviceId: null,
+      };
     if (parsed.tenant !== tenant)
       throw refusal(
         "BAD_REQUEST",
         `the topic belongs to tenant ${parsed.tenant}; a test goes through your own, ${tenant}`,
         [{ path: "body.topic", reason: "must be of your own tenant" }],
       );
-    return recordWith(
-      address(tenant, parsed.deviceId),
-      encodeEnvelope({ ...parsed, payload, arrivalMs }),
-      arrivalMs,
-    );
-  }
-
-  function recordWith(key: string, value: Buffer, timestampMs: number) {
-    const bytes = Buffer.from(key);
-    const partition = partitionOf(bytes, rules.partitions);
     return {
-      topic: TOPIC.data,
-      partition,
-      offset: 0,
-      key: bytes,
-      value,
-      headers: {},
-      timestampMs,
+      record: record(
+        address(tenant, parsed.deviceId),
+        encodeEnvelope({ ...parsed, payload, arrivalMs }),
+      ),
+      deviceId: parsed.deviceId,
     };
   }
 
@@ -114,25 +108,27 @@ export function ingestTestRoutes(deps: GatewayDeps): FastifyPluginAsyncTypebox {
         const { body } = request;
         const tenant = tenantOf(request);
         const text = (body as { [TEXT]?: string })[TEXT] ?? "null";
-        const record = recordOf(
+        const { record, deviceId } = heard(
           tenant,
           body.topic,
           body.device_id ?? DEVICE,
           Buffer.from(text),
         );
-        // Whoever is logged in belongs to a tenant there is.
-        const { decode } = createDecoder({
-          ...rules,
-          tenants: new Set([tenant]),
-        });
-        const outcome = decode(record);
-        return isDeadLetter(outcome)
-          ? {
-              outcome: "dead_letter",
-              reason: outcome.reason,
-              detail: outcome.detail,
-            }
-          : shown(outcome);
+        // Asked for only where somebody's device was named.
+        const isNamed = (body.topic ?? body.device_id) !== undefined;
+        const adapter =
+          isNamed && deviceId !== null
+            ? await deps.adapters.find(tenant, deviceId)
+            : null;
+        const registered = new Map(
+          adapter === null ? [] : [[address(tenant, deviceId!), adapter]],
+        );
+        const dryRun = createDryRun(
+          // Whoever is logged in belongs to a tenant there is.
+          { ...rules, tenants: new Set([tenant]) },
+          chooserOf(() => registered),
+        );
+        return shown(dryRun(record), adapter !== null);
       },
     );
   };
@@ -152,22 +148,67 @@ function withPayloadText(text: string): unknown {
   };
 }
 
-function shown(message: Message): object {
-  const { kind, tenant, deviceId } = message;
+function shown({ outcome, reading }: DryRun, isRegistered: boolean): object {
+  const read =
+    reading === null
+      ? { adapter: null, chosen_by: null }
+      : {
+          adapter: reading.adapter,
+          chosen_by: reading.byName
+            ? "schema"
+            : isRegistered
+              ? "registered"
+              : "plain",
+        };
+  if (isDeadLetter(outcome))
+    return {
+      outcome: "dead_letter",
+      reason: outcome.reason,
+      detail: outcome.detail,
+      ...read,
+      errors: [errorOf(outcome)],
+    };
+  const { kind, tenant, deviceId } = outcome;
   const head = { tenant, device_id: deviceId, kind };
-  if (message.kind !== "data") return { outcome: "noted", ...head };
+  if (outcome.kind !== "data") return { outcome: "noted", ...head };
+  // A v1 payload lists its points; others' are named by where they stand.
+  const pathOf = ({ name, item }: Point): string =>
+    outcome.adapter === "v1" ? `payload.points[${item}]` : `payload.${name}`;
   return {
     outcome: "stored",
     ...head,
-    adapter: message.adapter,
-    ts: toIso(message.timeUs),
-    points: message.points.map(pointShown),
-    conflicts: message.conflicts.map(pointShown),
-    refused: message.refused.map((point) => ({
+    ...read,
+    meta: reading?.meta ?? null,
+    ts: toIso(outcome.timeUs),
+    points: outcome.points.map(pointShown),
+    conflicts: outcome.conflicts.map(pointShown),
+    refused: outcome.refused.map((point) => ({
       ...pointShown(point),
       detail: unbearable(point.value!),
     })),
+    errors: [
+      ...outcome.conflicts.map((point) => ({
+        path: pathOf(point),
+        reason: `another point named ${JSON.stringify(point.name)} stands before it; the first counts`,
+      })),
+      ...outcome.refused.map((point) => ({
+        path: pathOf(point),
+        reason: unbearable(point.value!),
+      })),
+    ],
   };
+}
+
+/** A fault's detail begins with the path of what is wrong, where it is one thing of the payload. */
+function errorOf({ reason, detail }: DeadLetter): {
+  path: string;
+  reason: string;
+} {
+  if (reason === "bad_topic") return { path: "topic", reason: detail };
+  const [, path, why] = /^([^\s:]+): (.+)$/s.exec(detail) ?? [];
+  if (path === undefined || why === undefined)
+    return { path: "payload", reason: detail };
+  return { path: path === "payload" ? path : `payload.${path}`, reason: why };
 }
 
 const pointShown = ({ name, type, typeClass, value, text, unit }: Point) => ({
