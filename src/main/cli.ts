@@ -45,7 +45,7 @@ const role = (name: string, description: string, more: string): void => {
 role(
   "bridge",
   "take messages from the MQTT broker to the log",
-  "Acknowledges a message to the broker only once the log has it (acks=all). Uses MQTT_*, BRIDGE_*, KAFKA_BROKERS.\nSeveral bridges: give each its own BRIDGE_ID and its own share of MQTT_TOPICS.",
+  "Acknowledges a message to the broker only once the log has it (acks=all). Uses MQTT_*, BRIDGE_*, KAFKA_BROKERS.\nSeveral bridges: give each its own BRIDGE_ID and its own share of MQTT_TOPICS, such that all topics of a device go\nthrough one of them:\n  BRIDGE_ID=acme  MQTT_TOPICS='{prefix}/acme/+/+/telem,{prefix}/acme/+/+/event,{prefix}/acme/+/+/state,{prefix}/acme/+/+/ack'\n  BRIDGE_ID=flat  MQTT_TOPICS=devices/+/hello,devices/+/data,devices/+/ack\nThe README says more under \"Several bridges\".",
 );
 role(
   "processor",
