@@ -8,6 +8,7 @@ import { offsetsCommand } from "./offsets.js";
 import { simulateCommand } from "./simulate.js";
 import { storeCommand } from "./store.js";
 import { usersCommand } from "./users.js";
+import { validateCommand } from "./validate.js";
 
 const program = new Command("twinstream")
   .description(
@@ -79,6 +80,7 @@ program.addCommand(claimsCommand());
 program.addCommand(simulateCommand());
 program.addCommand(storeCommand());
 program.addCommand(usersCommand());
+program.addCommand(validateCommand());
 
 try {
   process.loadEnvFile();
