@@ -148,7 +148,8 @@ async function validate(
   }
   const left = await ground.end();
   const failed = outcomes.filter(({ ok }) => !ok).map(({ check }) => check);
-  const ok = failed.length === 0 && outcomes.length === wanted.length;
+  const untried = wanted.length - outcomes.length;
+  const ok = failed.length === 0 && untried === 0;
   for (const one of left) say(`left    ${one}`);
   if (left.length > 0)
     say(
@@ -157,7 +158,7 @@ async function validate(
   say(
     ok
       ? `all ${outcomes.length} checks are well (${ground.run})`
-      : `${failed.length} of ${wanted.length} checks failed: ${failed.join(", ")}`,
+      : `${failed.length} of ${wanted.length} checks failed: ${failed.join(", ")}${untried === 0 ? "" : `; ${untried} not tried`}`,
   );
   if (options.json)
     console.log(
