@@ -64,6 +64,7 @@ test("every command that the README names exists", () => {
     "store",
     "tenants",
     "users",
+    "validate",
   ].map((name) => readFileSync(resolve(`src/main/${name}.ts`), "utf8"));
   assert.ok(named.length > 5);
   for (const name of named)

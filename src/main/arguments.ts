@@ -1,6 +1,18 @@
 /** Arguments that several commands take. */
 import { InvalidArgumentError } from "commander";
 import { isSegment } from "../domain/names.js";
+import { reasonOf } from "../errors.js";
+
+/** A reader that throws, as commander wants to hear of what is wrong. */
+export function word<T>(readWord: (text: string) => T): (text: string) => T {
+  return (text) => {
+    try {
+      return readWord(text);
+    } catch (error) {
+      throw new InvalidArgumentError(reasonOf(error));
+    }
+  };
+}
 
 /** A tenant's or a device's name. */
 export function segment(text: string): string {

@@ -1,9 +1,7 @@
 /** The bridge: MQTT broker → log. */
 import { createLogWriter } from "../adapters/kafka/writer.js";
-import {
-  createPacketSource,
-  topicFilters,
-} from "../adapters/mqtt/packet-source.js";
+import { cautions, topicFilters } from "../adapters/mqtt/filters.js";
+import { createPacketSource } from "../adapters/mqtt/packet-source.js";
 import { TOPIC } from "../domain/names.js";
 import { createBridge } from "../pipeline/bridge.js";
 import { createBeat } from "../pipeline/bridge-beat.js";
@@ -18,21 +16,21 @@ export const bridge: Role = {
   async start(base) {
     const { config, log } = base;
     const { observer, subscribed } = watchReadiness(base);
+    const filters = topicFilters(config.MQTT_TOPICS, config.MQTT_TENANT_PREFIX);
+    for (const caution of cautions(filters, config.MQTT_TENANT_PREFIX))
+      log.warn({ MQTT_TOPICS: config.MQTT_TOPICS }, caution);
     const writer = createLogWriter(logConnection(base, "bridge"));
     base.onStop("log", writer.close);
     if (config.MQTT_SHARE_GROUP !== undefined)
       log.warn(
         { group: config.MQTT_SHARE_GROUP },
-        "a shared subscription keeps the order of a device only where the broker hashes by topic (EMQX: hash_topic)",
+        "a shared subscription keeps the order of a device only where the broker hashes by topic (EMQX: mqtt.shared_subscription_strategy = hash_topic); one that deals messages out in turn breaks it",
       );
     const source = createPacketSource({
       url: config.MQTT_URL,
       clientId: config.BRIDGE_ID,
-      filters: topicFilters(
-        config.MQTT_TOPICS,
-        config.MQTT_TENANT_PREFIX,
-        config.MQTT_SHARE_GROUP,
-      ),
+      filters,
+      shareGroup: config.MQTT_SHARE_GROUP,
       qos: config.MQTT_QOS as 0 | 1,
       receiveMaximum: config.BRIDGE_WINDOW,
       observer,

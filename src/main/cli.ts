@@ -10,6 +10,7 @@ import { simulateCommand } from "./simulate.js";
 import { storeCommand } from "./store.js";
 import { tenantsCommand } from "./tenants.js";
 import { usersCommand } from "./users.js";
+import { validateCommand } from "./validate.js";
 
 const program = new Command("twinstream")
   .description(
@@ -45,7 +46,7 @@ const role = (name: string, description: string, more: string): void => {
 role(
   "bridge",
   "take messages from the MQTT broker to the log",
-  "Acknowledges a message to the broker only once the log has it (acks=all). Uses MQTT_*, BRIDGE_*, KAFKA_BROKERS.\nSeveral bridges: give each its own BRIDGE_ID and its own share of MQTT_TOPICS.",
+  "Acknowledges a message to the broker only once the log has it (acks=all). Uses MQTT_*, BRIDGE_*, KAFKA_BROKERS.\nSeveral bridges: give each its own BRIDGE_ID and its own share of MQTT_TOPICS, such that all topics of a device go\nthrough one of them:\n  BRIDGE_ID=acme  MQTT_TOPICS='{prefix}/acme/+/+/telem,{prefix}/acme/+/+/event,{prefix}/acme/+/+/state,{prefix}/acme/+/+/ack'\n  BRIDGE_ID=flat  MQTT_TOPICS=devices/+/hello,devices/+/data,devices/+/ack\nThe README says more under \"Several bridges\".",
 );
 role(
   "processor",
@@ -81,6 +82,7 @@ program.addCommand(simulateCommand());
 program.addCommand(storeCommand());
 program.addCommand(tenantsCommand());
 program.addCommand(usersCommand());
+program.addCommand(validateCommand());
 
 try {
   process.loadEnvFile();

@@ -1,6 +1,7 @@
 /** `twinstream simulate`: a fleet of simulated devices, or a replayed series, that speaks real MQTT. */
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Command, Option } from "commander";
 import { TwinstreamError, reasonOf } from "../errors.js";
+import { word } from "./arguments.js";
 import {
   type SimulateOptions,
   conflictIn,
@@ -277,15 +278,4 @@ function withoutPassword(url: string): string {
   const shown = new URL(url);
   if (shown.password !== "") shown.password = "…";
   return decodeURI(shown.href);
-}
-
-/** A reader's complaint in commander's terms, which names the option and ends with exit code 2. */
-function word<T>(readWord: (text: string) => T): (text: string) => T {
-  return (text) => {
-    try {
-      return readWord(text);
-    } catch (error) {
-      throw new InvalidArgumentError(reasonOf(error));
-    }
-  };
 }

@@ -5,7 +5,7 @@ import type {
   TenantsAdmin,
 } from "../adapters/timescale/tenants-admin.js";
 import type { TellAct } from "./operator-acts.js";
-import { tenantArgument } from "./tenant-argument.js";
+import { segment } from "./arguments.js";
 
 interface Tools {
   readonly admin: TenantsAdmin;
@@ -44,7 +44,7 @@ tenant neither log in nor refresh; access tokens that are out stay good for up t
   command
     .command("add")
     .description("take the messages of a tenant's devices from now on")
-    .argument("<tenant>", "1 to 128 of [A-Za-z0-9._:-]", tenantArgument)
+    .argument("<tenant>", "1 to 128 of [A-Za-z0-9._:-]", segment)
     .option("--name <name>", "what people call it")
     .addOption(json)
     .action((tenant: string, options: { name?: string; json?: true }) =>
@@ -67,7 +67,7 @@ tenant neither log in nor refresh; access tokens that are out stay good for up t
           ? "refuse its messages and its users, and end their sessions; nothing is deleted"
           : "take its messages and let its users in again",
       )
-      .argument("<tenant>", "whom", tenantArgument)
+      .argument("<tenant>", "whom", segment)
       .addOption(json)
       .action((tenant: string, options: { json?: true }) =>
         withAdmin(async ({ admin, audit }) => {

@@ -9,7 +9,7 @@ import type { Config } from "../config.js";
 import type { UserRole } from "../ports.js";
 import type { TellAct } from "./operator-acts.js";
 import { askTwice, firstLine } from "./password-input.js";
-import { tenantArgument } from "./tenant-argument.js";
+import { segment } from "./arguments.js";
 
 interface PasswordOptions {
   readonly passwordStdin?: true;
@@ -66,12 +66,7 @@ A new password and a disabled user end all sessions; access tokens that are out 
         .choices(["admin", "operator", "viewer"])
         .default("viewer"),
     )
-    .option(
-      "--tenant <tenant>",
-      "whose devices they see",
-      tenantArgument,
-      "default",
-    )
+    .option("--tenant <tenant>", "whose devices they see", segment, "default")
     .option("--if-none", "only if there is no user yet; else do nothing")
     .addOption(stdin)
     .addOption(generate)

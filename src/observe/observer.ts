@@ -226,7 +226,7 @@ function record(event: TelemetryEvent, sinks: Sinks): void {
       if (!event.connected) metrics.errors.inc({ reason: "mqtt_error" });
       return seldom(
         event.connected ? "info" : "warn",
-        `mqtt ${event.role} ${event.connected}`,
+        `mqtt ${event.role} ${event.connected} ${event.detail}`,
         // The line has a role already: the process's.
         {
           connection: event.role,
@@ -236,6 +236,13 @@ function record(event: TelemetryEvent, sinks: Sinks): void {
         event.connected
           ? "connected to the MQTT broker"
           : "no connection to the MQTT broker; trying again",
+      );
+    case "filters_left_over":
+      return seldom(
+        "warn",
+        `filters_left_over ${event.filters.join()}`,
+        facts(event),
+        "ended subscriptions that the session had from earlier settings; what they delivered until now is on the log",
       );
     case "claims_ended":
       metrics.claims.inc({ state: event.state }, event.count);

@@ -104,6 +104,8 @@ export type TelemetryEvent =
       connected: boolean;
       detail: string;
     }
+  /** A bridge's session delivered by subscriptions that its settings do not have; they are ended. */
+  | { type: "filters_left_over"; filters: readonly string[]; topic: string }
   | {
       type: "claims_ended";
       state: "done" | "rejected";

@@ -1,6 +1,6 @@
 /** A topic of the test's own, and what is on it. */
 import { randomUUID } from "node:crypto";
-import { Kafka, logLevel } from "kafkajs";
+import { type Admin, Kafka, logLevel } from "kafkajs";
 import mqtt from "mqtt";
 import * as assert from "uvu/assert";
 import { connectLog } from "../../src/adapters/kafka/connect.js";
@@ -36,17 +36,6 @@ export async function withTopic(
   });
   const admin = kafka.admin();
   await admin.connect();
-  await admin.createTopics({
-    topics: [
-      {
-        topic,
-        numPartitions: PARTITIONS,
-        configEntries: [
-          { name: "max.message.bytes", value: String(MAX_MESSAGE_BYTES) },
-        ],
-      },
-    ],
-  });
   const inspector = createLogInspector(
     connectLog({
       brokers: brokers.split(","),
@@ -56,6 +45,7 @@ export async function withTopic(
   );
   const clientId = `${run}-bridge`;
   try {
+    await makeTopic(admin, topic);
     await use({
       run,
       bridge: {
@@ -89,6 +79,35 @@ export async function withTopic(
     const last = await mqtt.connectAsync(mqttUrl, { clientId, clean: true });
     await last.endAsync();
   }
+}
+
+/** A broker under load answers for a while that it has no such topic, which kafkajs' own wait takes for an error. */
+async function makeTopic(admin: Admin, topic: string): Promise<void> {
+  await admin.createTopics({
+    waitForLeaders: false,
+    topics: [
+      {
+        topic,
+        numPartitions: PARTITIONS,
+        configEntries: [
+          { name: "max.message.bytes", value: String(MAX_MESSAGE_BYTES) },
+        ],
+      },
+    ],
+  });
+  await until(
+    async () => {
+      const { topics } = await admin
+        .fetchTopicMetadata({ topics: [topic] })
+        .catch(() => ({ topics: [] }));
+      const partitions = topics[0]?.partitions ?? [];
+      return (
+        partitions.length === PARTITIONS &&
+        partitions.every(({ leader }) => leader >= 0)
+      );
+    },
+    { ...patience, what: `leaders of ${topic}` },
+  );
 }
 
 /** The device's text as it stands in the envelope. */

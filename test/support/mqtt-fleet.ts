@@ -1,8 +1,9 @@
 /** Devices that publish numbered messages at QoS 1 and keep a ledger of those that got their PUBACK. */
 import mqtt from "mqtt";
+import { address, parseTopic } from "../../src/domain/names.js";
 
 export interface MqttFleet {
-  /** Payloads by device that the broker has acknowledged, in the order in which they were sent. */
+  /** Payloads by device (its address) that the broker has acknowledged, in the order in which they were sent. */
   readonly ledger: ReadonlyMap<string, readonly string[]>;
   readonly acknowledged: () => number;
   /** Publishes so many messages over all devices; resolves when each has its PUBACK. */
@@ -10,15 +11,26 @@ export interface MqttFleet {
   readonly close: () => Promise<void>;
 }
 
-/** `prefix` starts every device's id. A client publishes for its share of the devices, `inFlight` at a time. */
+/**
+ * `prefix` starts every device's id, unless `topics` has a topic for each device. A client publishes for its share of the
+ * devices, `inFlight` at a time; each device by one client, when there are a multiple of `clients`.
+ */
 export async function startMqttFleet(
   url: string,
   {
     prefix,
-    devices = 40,
+    topics = Array.from(
+      { length: 40 },
+      (_, n) => `devices/${prefix}-${n}/data`,
+    ),
     clients = 4,
     inFlight = 200,
-  }: { prefix: string; devices?: number; clients?: number; inFlight?: number },
+  }: {
+    prefix: string;
+    topics?: readonly string[];
+    clients?: number;
+    inFlight?: number;
+  },
 ): Promise<MqttFleet> {
   const connections = await Promise.all(
     Array.from({ length: clients }, (_, i) =>
@@ -51,20 +63,16 @@ export async function startMqttFleet(
     };
     const failures: unknown[] = [];
     for (let i = 0; i < count; i += 1) {
-      const device = `${prefix}-${(i * clients + share) % devices}`;
+      const topic = topics[(i * clients + share) % topics.length]!;
+      const device = addressOf(topic);
       const payload = `{"n": ${(sent += 1)}, "of":"${device}", "pad":"${"x".repeat(60)}"}`;
       underWay += 1;
-      connection.publish(
-        `devices/${device}/data`,
-        payload,
-        { qos: 1 },
-        (error) => {
-          if (error) failures.push(error);
-          else acknowledge(device, payload);
-          underWay -= 1;
-          room();
-        },
-      );
+      connection.publish(topic, payload, { qos: 1 }, (error) => {
+        if (error) failures.push(error);
+        else acknowledge(device, payload);
+        underWay -= 1;
+        room();
+      });
       if (underWay >= inFlight)
         await new Promise<void>((resolve) => (room = resolve));
     }
@@ -88,4 +96,10 @@ export async function startMqttFleet(
       );
     },
   };
+}
+
+function addressOf(topic: string): string {
+  const from = parseTopic(topic, "traksense");
+  if ("reason" in from) throw new Error(from.reason);
+  return address(from.tenant, from.deviceId);
 }

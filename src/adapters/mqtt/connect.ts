@@ -5,7 +5,8 @@
 import { Socket } from "node:net";
 import mqtt, { type IClientOptions, MqttClient } from "mqtt";
 import { TwinstreamError, reasonOf } from "../../errors.js";
-import type { Observer } from "../../ports.js";
+import type { Clock, Observer } from "../../ports.js";
+import { createReconnectPace } from "./reconnect-pace.js";
 
 export interface MqttSettings {
   /** mqtt, mqtts, ws or wss; user and password in it where the broker asks for them. */
@@ -14,6 +15,8 @@ export interface MqttSettings {
   /** What the connection is for, in events. */
   readonly role: string;
   readonly observer: Observer;
+  /** The clock, where a person chose the client id, so that another client may have it too. */
+  readonly chosenId?: Clock;
 }
 
 /** After one and a half of it without a sign of life either side gives a connection up. */
@@ -45,13 +48,16 @@ export function connectMqtt(
       "CONFIG_INVALID",
       "MQTT_URL must be a URL like mqtt://host:1883 (or mqtts, ws, wss)",
     );
+  const usualMs =
+    RECONNECT_MS.least + Math.floor(Math.random() * RECONNECT_MS.spread);
+  const pace =
+    settings.chosenId && createReconnectPace(usualMs, settings.chosenId);
   const client = mqtt.connect(settings.url, {
     protocolVersion: 5,
     clientId: settings.clientId,
     keepalive: KEEPALIVE_SECONDS,
     connectTimeout: CONNECT_TIMEOUT_MS,
-    reconnectPeriod:
-      RECONNECT_MS.least + Math.floor(Math.random() * RECONNECT_MS.spread),
+    reconnectPeriod: usualMs,
     // Without it a refused CONNACK (users not loaded yet, too many connections) ends reconnecting for good.
     reconnectOnConnackError: true,
     queueQoSZero: false,
@@ -71,8 +77,13 @@ export function connectMqtt(
     });
   };
 
+  let open = false;
+  let takenOver = false;
   client.on("connect", (connack) => {
     lastFailure = "";
+    open = true;
+    takenOver = false;
+    pace?.opened();
     // PUBACKs are small writes that answer nothing: with Nagle's algorithm they would wait for the broker's TCP ACK.
     if (client.stream instanceof Socket) client.stream.setNoDelay(true);
     settings.observer.emit({
@@ -98,16 +109,30 @@ export function connectMqtt(
     if (code === undefined) client.stream.destroy();
   });
   client.on("disconnect", ({ reasonCode }) => {
-    lost(
-      reasonCode === TAKEN_OVER
-        ? `another client connected as ${settings.clientId}: client ids must differ`
-        : `the broker ended the connection, reason ${String(reasonCode)}`,
-    );
+    takenOver = reasonCode === TAKEN_OVER;
+    if (!takenOver)
+      lost(`the broker ended the connection, reason ${String(reasonCode)}`);
   });
-  client.on("close", () => {
-    if (!client.disconnecting && lastFailure === "")
+  // Before mqtt.js' own listener, which starts the wait for the next try.
+  client.prependListener("close", () => {
+    if (!open || client.disconnecting) return;
+    open = false;
+    const silent = lastFailure === "" && !takenOver;
+    const pause = silent || takenOver ? pace?.ended(takenOver) : undefined;
+    client.options.reconnectPeriod = pause?.waitMs ?? usualMs;
+    const again =
+      pause === undefined || !pause.crowded
+        ? ""
+        : `; tries again in ${Math.round(pause.waitMs / 1000)} s`;
+    if (takenOver)
       lost(
-        `connection closed; should that go on, another client may use the client id ${settings.clientId}`,
+        `another client connected as ${settings.clientId}: client ids must differ${again}`,
+      );
+    else if (silent)
+      lost(
+        pause?.crowded
+          ? `the broker closed ${pause.inARow} connections in a row without a reason, as it does when another client connects as ${settings.clientId}: client ids must differ${again}`
+          : `connection closed; should that go on, another client may use the client id ${settings.clientId}`,
       );
   });
   return client;

@@ -13,6 +13,8 @@ import { MqttClient } from "mqtt";
 import { TwinstreamError, reasonOf } from "../../errors.js";
 import { probeTopic } from "../../domain/names.js";
 import type { Clock, InboundPacket, PacketSource } from "../../ports.js";
+import { createLeftovers } from "./leftovers.js";
+import { subscriptions } from "./filters.js";
 import {
   KEEPALIVE_SECONDS,
   type MqttSettings,
@@ -24,6 +26,8 @@ import {
 export interface PacketSourceSettings extends Omit<MqttSettings, "role"> {
   /** See `topicFilters`. */
   readonly filters: readonly string[];
+  /** MQTT_SHARE_GROUP. */
+  readonly shareGroup?: string | undefined;
   readonly qos: 0 | 1;
   /** Messages the broker may send ahead of their PUBACKs (MQTT 5), 1 to 65,535. */
   readonly receiveMaximum: number;
@@ -42,19 +46,6 @@ const KNOWN_VERSION = /^5\.(1[6-9]|[2-9]\d)\./;
 
 type Parked = { packet: InboundPacket; goOn: (error?: Error) => void };
 
-/** The filters of MQTT_TOPICS with the tenants' prefix filled in, as members of a share group where there is one. */
-export function topicFilters(
-  topics: string,
-  prefix: string,
-  shareGroup?: string,
-): string[] {
-  return topics
-    .split(",")
-    .map((topic) => topic.trim().replaceAll("{prefix}", prefix))
-    .filter((topic) => topic !== "")
-    .map((topic) => (shareGroup ? `$share/${shareGroup}/${topic}` : topic));
-}
-
 /** @throws TwinstreamError INTERNAL when the MQTT library is one whose acknowledgements were not tried. */
 export function createPacketSource(
   settings: PacketSourceSettings,
@@ -71,6 +62,8 @@ export function createPacketSource(
   let stopping = false;
   let parked: Parked | null = null;
   let pinging: NodeJS.Timeout | undefined;
+  const wanted = subscriptions(settings.filters, settings.shareGroup);
+  const leftovers = createLeftovers(settings);
   let take: (packet: InboundPacket) => void = () => undefined;
   let probing = false;
   const echo = probeTopic(settings.clientId);
@@ -81,7 +74,7 @@ export function createPacketSource(
       take = onPacket;
       refuseStart = reject;
       const mine = connectMqtt(
-        { ...settings, role: ROLE },
+        { ...settings, role: ROLE, chosenId: settings.clock },
         {
           clean: false,
           keepalive,
@@ -106,6 +99,7 @@ export function createPacketSource(
           connection,
           ...(packet.topic === echo && { probe: true as const }),
         };
+        leftovers.look(mine, packet.topic);
         if (held) {
           parked = { packet: inbound, goOn };
           return;
@@ -129,6 +123,7 @@ export function createPacketSource(
       mine.on("connect", (connack) => {
         // Once in the life of a process even on a resumed session: its filters may be those of an older configuration.
         if (subscribed && connack.sessionPresent) return;
+        leftovers.resumed(connack.sessionPresent);
         subscribe(mine).then(
           () => {
             subscribed = true;
@@ -152,11 +147,12 @@ export function createPacketSource(
 
   /** rh 1: retained messages only with a subscription that is new to the session, where the broker speaks MQTT 5. */
   async function subscribe(to: MqttClient): Promise<void> {
-    const granted = await to.subscribeAsync([...settings.filters], {
+    const granted = await to.subscribeAsync(wanted, {
       qos: settings.qos,
       rh: 1,
     });
     const weak = granted.filter(({ qos }) => qos < settings.qos);
+    await leftovers.clear(to);
     if (weak.length > 0)
       throw new Error(
         `the broker grants ${weak.map(({ topic }) => topic).join(", ")} at QoS 0 only, where a message may be lost`,
