@@ -18,9 +18,10 @@ import type {
   Credential,
   CredentialAct,
   CredentialBook,
+  IssuedCredential,
   Observer,
 } from "../ports.js";
-import { addressOf, type Credentials, type Issued } from "./credentials.js";
+import { addressOf, type Credentials } from "./credentials.js";
 
 export interface KeeperOptions {
   readonly credentials: Credentials;
@@ -166,7 +167,7 @@ export function createKeeper(options: KeeperOptions): Keeper {
     else await credentials.end([issued], KEEPER);
   }
 
-  function send(issued: Issued, cmdId: string, nowMs: number) {
+  function send(issued: IssuedCredential, cmdId: string, nowMs: number) {
     const { tenant, deviceId, site, username, password, clientId } = issued;
     return link.send(
       { address: addressOf(issued), tenant, deviceId, site, equipmentId: 0 },

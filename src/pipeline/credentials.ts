@@ -14,7 +14,9 @@ import type {
   Clock,
   Credential,
   CredentialBook,
+  CredentialDesk,
   CredentialFilter,
+  IssuedCredential,
   NewCredential,
 } from "../ports.js";
 
@@ -38,37 +40,12 @@ export interface CredentialsSettings {
   readonly tenantPrefix: string;
 }
 
-/** The only place in which a password is seen. */
-export interface Issued extends Credential {
-  readonly password: string;
-  readonly clientId: string;
-}
-
-export interface Credentials {
-  /**
-   * First credentials for these devices, all of one tenant and each named once.
-   * @throws CREDENTIALS_EXIST with nothing done, BAD_REQUEST (a tenant's device without a site), NOT_FOUND (no such tenant)
-   */
-  add(devices: readonly NewCredential[]): Promise<Issued[]>;
-  /** A second user name and password; the first goes on working for `overlapMs`. @throws CREDENTIALS_UNKNOWN, CREDENTIALS_EXIST */
-  rotate(
-    tenant: string,
-    deviceId: string,
-    by: string,
-    overlapMs?: number,
-  ): Promise<Issued>;
-  /** Ends one user name of the device, or all, and the live sessions with it. @throws CREDENTIALS_UNKNOWN */
-  revoke(
-    tenant: string,
-    deviceId: string,
-    username: string | null,
-    by: string,
-  ): Promise<string[]>;
-  find(filter: CredentialFilter): Promise<Credential[]>;
+/** What people ask for, and what the keeper needs beside it. */
+export interface Credentials extends CredentialDesk {
   /** Those that are to be replaced within the notice. */
   due(filter?: CredentialFilter): Promise<Credential[]>;
   /** Makes credentials for the keeper to hand over: known to the broker, and in the book as `adding`. */
-  prepare(devices: readonly NewCredential[]): Promise<Issued[]>;
+  prepare(devices: readonly NewCredential[]): Promise<IssuedCredential[]>;
   /** Makes prepared or offered ones the devices' own. Answers those for which nothing came between. */
   activate<T extends Credential>(
     credentials: readonly T[],
@@ -81,7 +58,9 @@ export interface Credentials {
 export function createCredentials(options: CredentialsOptions): Credentials {
   const { book, broker, clock, newPassword, settings } = options;
 
-  async function prepare(devices: readonly NewCredential[]): Promise<Issued[]> {
+  async function prepare(
+    devices: readonly NewCredential[],
+  ): Promise<IssuedCredential[]> {
     const rights = new Map(
       devices.map((device) => [clientIdOf(device), rightsFor(device)]),
     );

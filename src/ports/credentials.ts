@@ -18,7 +18,6 @@ export interface BrokerAccounts {
   remove(usernames: readonly string[]): Promise<void>;
   /** Every user name that the broker has, others' too. @throws as `put` */
   list(): Promise<string[]>;
-  close(): Promise<void>;
 }
 
 export interface Credential extends DeviceName {
@@ -79,4 +78,34 @@ export interface CredentialBook {
   answer(device: DeviceName, cmdId: string): Promise<boolean | null>;
   /** Does this unless another process is at it; answers whether it was done. */
   alone(work: () => Promise<void>): Promise<boolean>;
+}
+
+/** A credential with its password, which is answered once and kept nowhere. */
+export interface IssuedCredential extends Credential {
+  readonly password: string;
+  readonly clientId: string;
+}
+
+/** Giving devices their log-ins, as an operator asks for it. */
+export interface CredentialDesk {
+  /**
+   * First credentials for these devices, all of one tenant and each named once.
+   * @throws CREDENTIALS_EXIST with nothing done, BAD_REQUEST (a tenant's device without a site), NOT_FOUND (no such tenant)
+   */
+  add(devices: readonly NewCredential[]): Promise<IssuedCredential[]>;
+  /** A second user name and password; the first goes on working for `overlapMs`. @throws CREDENTIALS_UNKNOWN, CREDENTIALS_EXIST */
+  rotate(
+    tenant: string,
+    deviceId: string,
+    by: string,
+    overlapMs?: number,
+  ): Promise<IssuedCredential>;
+  /** Ends one user name of the device, or all, and the live sessions with it. @throws CREDENTIALS_UNKNOWN */
+  revoke(
+    tenant: string,
+    deviceId: string,
+    username: string | null,
+    by: string,
+  ): Promise<string[]>;
+  find(filter: CredentialFilter): Promise<Credential[]>;
 }

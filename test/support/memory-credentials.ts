@@ -42,7 +42,6 @@ export function createMemoryBrokerAccounts(): MemoryAccountsAtBroker {
             for (const one of usernames) accounts.delete(one);
           }),
     list: async () => [...accounts.keys()],
-    close: async () => undefined,
   };
   return broker;
 }

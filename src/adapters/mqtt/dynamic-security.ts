@@ -89,7 +89,6 @@ export function createDynamicSecurity(url: string | null): BrokerAccounts {
         inBatches(usernames, (batch) => unmake(ask, batch)),
       ),
     list: () => withControl(url, listAll),
-    close: async () => undefined,
   };
 }
 
