@@ -63,7 +63,7 @@ export async function withTools(
   }
 }
 
-export async function list(
+async function list(
   { credentials, book, broker }: Tools,
   device: string | undefined,
   options: ListOptions,
@@ -114,7 +114,7 @@ function missingAt(
   );
 }
 
-export async function add(
+async function add(
   { credentials, book, audit }: Tools,
   named: readonly string[],
   options: AddOptions,
@@ -160,7 +160,7 @@ async function idsIn(file: string | undefined): Promise<string[]> {
     .filter((line) => line !== "");
 }
 
-export async function rotate(
+async function rotate(
   { credentials, audit, config }: Tools,
   device: string,
   options: RotateOptions,
@@ -177,7 +177,7 @@ export async function rotate(
     );
 }
 
-export async function revoke(
+async function revoke(
   { credentials, audit }: Tools,
   device: string,
   { tenant, username, json }: RevokeOptions,
@@ -193,7 +193,7 @@ export async function revoke(
     );
 }
 
-export async function init(
+async function init(
   { config, audit }: Tools,
   asAnyDevice: boolean,
 ): Promise<void> {
@@ -232,3 +232,5 @@ function show(issued: IssuedCredential, { json }: { json?: true }): void {
 }
 
 const operator = (): string => `${whoRuns()} at the command line`;
+
+export const acts = { list, add, rotate, revoke, init };

@@ -52,7 +52,8 @@ export function devicesCommand(): Command {
     .argument(
       "[devices...]",
       "their ids",
-      (id: string, before: string[] = []) => [...before, segment(id)],
+      (id: string, before: string[]) => [...before, segment(id)],
+      [] as string[],
     )
     .addOption(tenant())
     .option("--site <site>", "where they are; tenants' topics have it", segment)
@@ -103,10 +104,10 @@ export function devicesCommand(): Command {
 }
 
 async function act(
-  work: (acts: typeof Acts, tools: Acts.Tools) => Promise<void>,
+  work: (acts: typeof Acts.acts, tools: Acts.Tools) => Promise<void>,
 ): Promise<void> {
-  const acts = await import("./devices-acts.js");
-  await acts.withTools((tools) => work(acts, tools));
+  const { acts, withTools } = await import("./devices-acts.js");
+  await withTools((tools) => work(acts, tools));
 }
 
 function segment(text: string): string {

@@ -118,8 +118,12 @@ export function credentialBookSuite(
       );
       const names = begun.flat().map(({ username }) => username);
       assert.equal(names.toSorted(), [
-        ...["dev-2~1", "dev-2~2", "dev-2~3"],
-        ...["dev-3~1", "dev-3~2", "dev-3~3"],
+        "dev-2~1",
+        "dev-2~2",
+        "dev-2~3",
+        "dev-3~1",
+        "dev-3~2",
+        "dev-3~3",
       ]);
     }));
 

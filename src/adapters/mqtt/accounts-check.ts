@@ -5,6 +5,10 @@ import { reasonOf } from "../../errors.js";
 import { connectMqtt, disconnectMqtt } from "./connect.js";
 import { withControl } from "./dynamic-security.js";
 
+interface Defaults {
+  readonly acls: { acltype: string; allow: boolean }[];
+}
+
 const ANSWER_MS = 5000;
 
 /** @param adminUrl MQTT_ADMIN_URL; null when not set. */
@@ -32,11 +36,9 @@ async function managed(adminUrl: string | null): Promise<Finding> {
     );
   try {
     const open = await withControl(adminUrl, async (ask) => {
-      const [answer] = await ask([{ command: "getDefaultACLAccess" }]);
-      const { acls } = answer?.data as {
-        acls: { acltype: string; allow: boolean }[];
-      };
-      return acls
+      const answers = await ask([{ command: "getDefaultACLAccess" }]);
+      return answers
+        .flatMap(({ data }) => (data as Defaults).acls)
         .filter(({ acltype, allow }) => allow && OPEN_TO_ALL.has(acltype))
         .map(({ acltype }) => acltype);
     });

@@ -124,11 +124,11 @@ async function unmake(ask: Ask, usernames: readonly string[]): Promise<void> {
 async function listAll(ask: Ask): Promise<string[]> {
   const all: string[] = [];
   for (;;) {
-    const [answer] = await ask([
+    const [answer = NOTHING] = await ask([
       { command: "listClients", count: PAGE, offset: all.length },
     ]);
-    mustBe([answer ?? NOTHING], null);
-    const { clients, totalCount } = answer?.data as {
+    mustBe([answer], null);
+    const { clients, totalCount } = answer.data as {
       clients: string[];
       totalCount: number;
     };
