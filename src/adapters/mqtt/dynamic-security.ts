@@ -3,7 +3,8 @@
  *
  * Seen on 2.0.11: it knows no %u or %c in its rules, so each account has a role of its own, with exact topics. deleteClient
  * closes the live session (reason 152). The whole file is written anew after every single command, batched or not, while the
- * broker does nothing else: 6 ms a device with 200 accounts, 36 ms with 2,000 on two busy cores. So batches are kept short.
+ * broker does nothing else. Measured on two cores: 6 ms a device with 200 accounts, 26 with 1,000, 36 with 2,000; on the same
+ * machine at a load of 18, in these short batches: 8, 56 and 240 ms with 1,900, other devices waiting 0.5 and 1.6 s at worst.
  * A broker without the plugin takes the commands (PUBACK reason 0) and answers nothing.
  */
 import { randomUUID } from "node:crypto";
