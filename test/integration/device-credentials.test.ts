@@ -7,7 +7,7 @@ import { createCommandLink } from "../../src/adapters/mqtt/command-link.js";
 import { loadConfig } from "../../src/config.js";
 import { openCredentials } from "../../src/main/credentials.js";
 import { createKeeper } from "../../src/pipeline/credentials-keeper.js";
-import { type TestDatabase, withDatabase } from "../support/database.js";
+import { openDatabase, type TestDatabase } from "../support/database.js";
 import {
   type LogIn,
   loggedIn,
@@ -17,7 +17,7 @@ import {
 } from "../support/device-log-in.js";
 import { createMemoryObserver } from "../support/memory-readers.js";
 import { runCommand } from "../support/roles.js";
-import { type Stack, withOwnStack } from "../support/services.js";
+import { type Stack, startOwnStack } from "../support/services.js";
 import { until, within } from "../support/wait.js";
 
 const test = suite("device credentials with a real broker");
@@ -33,45 +33,50 @@ interface Ground {
   issue(...args: string[]): Promise<LogIn>;
 }
 
-async function withGround(work: (ground: Ground) => Promise<void>) {
-  await withOwnStack(
-    ["mqtt"],
-    (stack) =>
-      withDatabase({ extension: "never" }, async (database) => {
-        await database.admin.query(
-          "INSERT INTO tenants (tenant_id) VALUES ('acme'), ('rival')",
-        );
-        const env = { ...stack.env, DATABASE_URL: database.url };
-        const devices = async (...args: string[]) => {
-          const { code, output } = await runCommand(["devices", ...args], env);
-          if (code !== 0) throw new Error(`exit ${code}: ${output}`);
-          return output;
-        };
-        await devices("init");
-        await work({
-          env,
-          url: stack.env["MQTT_URL"]!,
-          database,
-          stack,
-          devices,
-          async issue(...args) {
-            const output = await devices(...args, "--json");
-            const line = output
-              .split("\n")
-              .find((one) => /"password"/.test(one));
-            const { username, password, client_id } = JSON.parse(
-              line ?? "",
-            ) as {
-              username: string;
-              password: string;
-              client_id: string;
-            };
-            return { username, password, clientId: client_id };
-          },
-        });
-      }),
-    { logIn: true },
+/** One for all tests of the file, each with devices of its own; the last one closes it. */
+let opened: Promise<Ground & { close(): Promise<void> }> | undefined;
+
+async function withGround(
+  work: (ground: Ground) => Promise<void>,
+): Promise<void> {
+  opened ??= openGround();
+  await work(await opened);
+}
+
+async function openGround(): Promise<Ground & { close(): Promise<void> }> {
+  const stack = await startOwnStack(["mqtt"], { logIn: true });
+  const database = await openDatabase({ extension: "never" });
+  await database.admin.query(
+    "INSERT INTO tenants (tenant_id) VALUES ('acme'), ('rival')",
   );
+  const env = { ...stack.env, DATABASE_URL: database.url };
+  const devices = async (...args: string[]) => {
+    const { code, output } = await runCommand(["devices", ...args], env);
+    if (code !== 0) throw new Error(`exit ${code}: ${output}`);
+    return output;
+  };
+  await devices("init");
+  return {
+    env,
+    url: stack.env["MQTT_URL"]!,
+    database,
+    stack,
+    devices,
+    async issue(...args) {
+      const output = await devices(...args, "--json");
+      const line = output.split("\n").find((one) => /"password"/.test(one));
+      const { username, password, client_id } = JSON.parse(line ?? "") as {
+        username: string;
+        password: string;
+        client_id: string;
+      };
+      return { username, password, clientId: client_id };
+    },
+    async close() {
+      await database.drop();
+      await stack.stop();
+    },
+  };
 }
 
 /** Of these topics those that the device may publish on, each tried with a connection of its own. */
@@ -266,7 +271,7 @@ test("an act that died between database and broker is mended by the next, and wh
     const open = openCredentials(loadConfig(env), "test");
     const device = {
       tenant: "default",
-      deviceId: "dev-1",
+      deviceId: "cut-1",
       site: null,
       by: "test",
       handsOver: false,
@@ -274,31 +279,20 @@ test("an act that died between database and broker is mended by the next, and wh
     const [left] = await open.credentials.prepare([device]);
     await open.close();
     await loggedIn(url, left!, async () => undefined);
-    const issued = await issue("add", "dev-1");
-    assert.is(issued.username, "dev-1~2");
+    const issued = await issue("add", "cut-1");
+    assert.is(issued.username, "cut-1~2");
     assert.is(await logIn(url, left!), 135);
     await loggedIn(url, issued, async () => undefined);
     const { rows } = await database.admin.query<{
       username: string;
       state: string;
-    }>("SELECT username, state FROM device_credentials ORDER BY username");
+    }>(
+      "SELECT username, state FROM device_credentials WHERE device_id = 'cut-1' ORDER BY username",
+    );
     assert.equal(
       rows.map(({ username, state }) => `${username} ${state}`),
-      ["dev-1~1 revoked", "dev-1~2 active"],
+      ["cut-1~1 revoked", "cut-1~2 active"],
     );
-  }));
-
-test("accounts survive the broker's restart, and those it has lost are told of", () =>
-  withGround(async ({ url, stack, devices, issue }) => {
-    const issued = await issue("add", "dev-1");
-    await stack.services.mqtt.stop();
-    await stack.services.mqtt.start();
-    await loggedIn(url, issued, async () => undefined);
-    await stack.services.mqtt.wipe();
-    await stack.services.mqtt.start();
-    assert.is(await logIn(url, issued), 135);
-    assert.match(await devices("list"), "lost by the broker: rotate it");
-    await loggedIn(url, await issue("rotate", "dev-1"), async () => undefined);
   }));
 
 test("a password that is due is handed to a device that takes part, over its own topic alone", () =>
@@ -324,23 +318,23 @@ test("a password that is due is handed to a device that takes part, over its own
         withinMs: 10_000,
         what: "the command link",
       });
-      const first = await issue("add", "dev-1", "--rotates-itself");
-      await issue("add", "dev-2");
-      assert.not.match(await devices("list", "--due"), "dev-1");
+      const first = await issue("add", "self-1", "--rotates-itself");
+      await issue("add", "self-2");
+      assert.not.match(await devices("list", "--due"), "self-1");
       await database.admin.query(
         "UPDATE device_credentials SET expires_at = now() + interval '6 days'",
       );
-      assert.match(await devices("list", "--due"), "dev-1~1");
+      assert.match(await devices("list", "--due"), "self-1~1");
 
       const client = (await logIn(url, first)) as MqttClient;
-      await client.subscribeAsync("devices/dev-1/commands", { qos: 1 });
+      await client.subscribeAsync("devices/self-1/commands", { qos: 1 });
       const heard = new Promise<[string, Buffer]>((resolve) =>
         client.once("message", (topic, bytes) => resolve([topic, bytes])),
       );
       assert.ok(await keeper.look());
       const [topic, payload] = await within(10_000, heard, "the hand-over");
       await client.endAsync(true);
-      assert.is(topic, "devices/dev-1/commands");
+      assert.is(topic, "devices/self-1/commands");
       const command = JSON.parse(payload.toString()) as {
         op: string;
         cmd_id: string;
@@ -353,15 +347,15 @@ test("a password that is due is handed to a device that takes part, over its own
         clientId: command.params.client_id,
       };
       await loggedIn(url, next, async (as) => {
-        assert.ok(await mayPublish(as, "devices/dev-1/ack"));
+        assert.ok(await mayPublish(as, "devices/self-1/ack"));
       });
       await database.admin.query(
         `INSERT INTO cmd_ack (tenant_id, device_id, cmd_id, ok, ts_exec, hash, late, known, received_at)
-         VALUES ('default', 'dev-1', $1, true, now(), '', false, false, now())`,
+         VALUES ('default', 'self-1', $1, true, now(), '', false, false, now())`,
         [command.cmd_id],
       );
       await keeper.look();
-      assert.match(await devices("list", "dev-1"), /dev-1~1 +retiring until/);
+      assert.match(await devices("list", "self-1"), /self-1~1 +retiring until/);
       await loggedIn(url, first, async () => undefined);
       await database.admin.query(
         "UPDATE device_credentials SET ends_at = now() - interval '1 second' WHERE state = 'retiring'",
@@ -375,7 +369,7 @@ test("a password that is due is handed to a device that takes part, over its own
             ? `${event.act} ${event.username}`
             : [],
         ),
-        ["offered dev-1~2", "taken dev-1~2", "ended dev-1~1"],
+        ["offered self-1~2", "taken self-1~2", "ended self-1~1"],
       );
       assert.not.match(JSON.stringify(observer.events), next.password);
       const { rows } = await database.admin.query<{ n: number }>(
@@ -385,6 +379,27 @@ test("a password that is due is handed to a device that takes part, over its own
     } finally {
       await link.close();
       await open.close();
+    }
+  }));
+
+test("accounts survive the broker's restart, and those it has lost are told of (closes the ground)", () =>
+  withGround(async ({ url, stack, devices, issue }) => {
+    try {
+      const issued = await issue("add", "kept-1");
+      await stack.services.mqtt.stop();
+      await stack.services.mqtt.start();
+      await loggedIn(url, issued, async () => undefined);
+      await stack.services.mqtt.wipe();
+      await stack.services.mqtt.start();
+      assert.is(await logIn(url, issued), 135);
+      assert.match(await devices("list"), "lost by the broker: rotate it");
+      await loggedIn(
+        url,
+        await issue("rotate", "kept-1"),
+        async () => undefined,
+      );
+    } finally {
+      await (await opened)?.close();
     }
   }));
 
