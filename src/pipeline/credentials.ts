@@ -64,6 +64,8 @@ export function createCredentials(options: CredentialsOptions): Credentials {
     const rights = new Map(
       devices.map((device) => [clientIdOf(device), rightsFor(device)]),
     );
+    // A broker that is away, or has no accounts to manage, leaves nothing half done.
+    await broker.put([]);
     const begun = await book.begin(devices);
     const issued = begun.map((credential) => ({
       ...credential,

@@ -12,7 +12,10 @@ export interface BrokerAccount {
 
 /** The broker's own accounts; it keeps the passwords, hashed. Repeating any of these changes nothing more. */
 export interface BrokerAccounts {
-  /** Makes them, or makes them anew where a user name is taken. @throws BROKER_NO_ACCOUNTS, BROKER_UNREACHABLE */
+  /**
+   * Makes them, or makes them anew where a user name is taken; of none it only looks whether it could.
+   * @throws BROKER_NO_ACCOUNTS, BROKER_UNREACHABLE
+   */
   put(accounts: readonly BrokerAccount[]): Promise<void>;
   /** Removes them and closes their live sessions; those that are not there are no error. @throws as `put` */
   remove(usernames: readonly string[]): Promise<void>;

@@ -207,10 +207,23 @@ for (const place of ["before", "after"] as const) {
   });
 }
 
+test("a broker whose accounts cannot be managed leaves nothing in the book", async () => {
+  const { credentials, broker, device, book } = rig();
+  broker.put = async () => {
+    throw new TwinstreamError("BROKER_NO_ACCOUNTS");
+  };
+  assert.is(
+    await codeOf(credentials.add([device("dev-1")])),
+    "BROKER_NO_ACCOUNTS",
+  );
+  assert.is(book.rows.length, 0);
+});
+
 test("of an add that another took for a leftover nothing stays at the broker, and it is told", async () => {
   const { credentials, broker, device, states, atBroker, book } = rig();
   const put = broker.put;
   broker.put = async (accounts) => {
+    if (accounts.length === 0) return;
     broker.put = put;
     // The other act, start to end, before ours reaches the broker.
     await credentials.add([device("dev-1")]);

@@ -32,9 +32,11 @@ export function createMemoryBrokerAccounts(): MemoryAccountsAtBroker {
     accounts,
     failNext: null,
     put: async (put) =>
-      doing(() => {
-        for (const one of put) accounts.set(one.username, one);
-      }),
+      put.length === 0
+        ? undefined
+        : doing(() => {
+            for (const one of put) accounts.set(one.username, one);
+          }),
     remove: async (usernames) =>
       usernames.length === 0
         ? undefined

@@ -74,8 +74,10 @@ export function createDynamicSecurity(url: string | null): BrokerAccounts {
 
   return {
     put: (accounts) =>
-      withControl(url, (ask) =>
-        inBatches(accounts, async (batch) => {
+      withControl(url, async (ask) => {
+        if (accounts.length === 0)
+          mustBe(await ask([{ command: "getDefaultACLAccess" }]), null);
+        await inBatches(accounts, async (batch) => {
           const taken = await make(ask, batch);
           if (taken.length === 0) return;
           await unmake(
@@ -83,8 +85,8 @@ export function createDynamicSecurity(url: string | null): BrokerAccounts {
             taken.map(({ username }) => username),
           );
           await make(ask, taken);
-        }),
-      ),
+        });
+      }),
     remove: (usernames) =>
       withControl(url, (ask) =>
         inBatches(usernames, (batch) => unmake(ask, batch)),
