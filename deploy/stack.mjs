@@ -68,6 +68,8 @@ const DEFINITIONS = [kafka, redis, postgres, mqtt, minio];
  * @param {Record<string, string | undefined>} [options.env] where given URLs
  *   are looked up; process.env unless told
  * @param {(line: string) => void} [options.say] hears each step
+ * @param {boolean} [options.logIn] the MQTT broker asks for a log-in, and knows
+ *   two: those of MQTT_URL and MQTT_ADMIN_URL; otherwise it is open
  * @param {boolean} [options.fresh] deletes what an earlier start has left
  * @param {string} [options.cacheDir] for Kafka's jars
  * @param {AbortSignal} [options.signal] gives the start up
@@ -78,6 +80,7 @@ export async function startStack({
   services: wanted,
   env = process.env,
   say = () => {},
+  logIn = false,
   fresh = false,
   cacheDir,
   signal,
@@ -144,7 +147,8 @@ export async function startStack({
     const project = `twinstream-${shortHash(home)}`;
     await stopLeftContainers(project);
     const ports = await choosePorts(root, dockerPortNames(names), say);
-    return dockerServices(names, project, ports, say, giveUp.signal);
+    const place = { project, ports, root, logIn };
+    return dockerServices(names, place, say, giveUp.signal);
   }
 
   async function natively(/** @type {Place} */ { root, ours, home }) {
@@ -164,6 +168,7 @@ export async function startStack({
         ),
         account: accountFor(accounts),
         cacheDir,
+        logIn,
         signal: giveUp.signal,
         say,
       };

@@ -45,6 +45,27 @@ export const Settings = Type.Object({
     "mqtt://127.0.0.1:1883",
     "MQTT broker, user and password in the URL where it asks for them",
   ),
+  MQTT_ADMIN_URL: optional(
+    "MQTT_URL with the control user of Mosquitto's dynamic security plugin, for `twinstream devices` and the gateway's routes",
+  ),
+  MQTT_PASSWORD_MAX_AGE_DAYS: whole(
+    90,
+    0,
+    3650,
+    "days after which a device's password is to be replaced; 0 is never",
+  ),
+  MQTT_PASSWORD_NOTICE_DAYS: whole(
+    7,
+    0,
+    365,
+    "days before that from which on it is called due, and replaced where the device takes part",
+  ),
+  MQTT_PASSWORD_OVERLAP_HOURS: number(
+    24,
+    0,
+    8760,
+    "hours for which a replaced password goes on working",
+  ),
   MQTT_TOPICS: text(
     "devices/+/hello,devices/+/data,devices/+/ack,{prefix}/+/+/+/telem,{prefix}/+/+/+/event,{prefix}/+/+/+/state,{prefix}/+/+/+/ack",
     "topic filters the bridge subscribes to, by commas; `{prefix}` stands for MQTT_TENANT_PREFIX",

@@ -71,6 +71,12 @@ export const ERRORS = {
     canRetry: true,
     status: 503,
   },
+  BROKER_NO_ACCOUNTS: {
+    message:
+      "the MQTT broker's accounts cannot be managed from here: that takes Mosquitto with its dynamic security plugin, and its control user in MQTT_ADMIN_URL; make the account with the broker's own tools",
+    canRetry: false,
+    status: 501,
+  },
   FENCED: {
     message:
       "another processor has claimed this partition; its flushes count, this one's do not",
@@ -132,6 +138,17 @@ export const ERRORS = {
   },
   DEVICE_UNKNOWN: {
     message: "no device of this id has been seen",
+    canRetry: false,
+    status: 404,
+  },
+  CREDENTIALS_EXIST: {
+    message:
+      "the device has credentials already; rotate them for a new user name and password",
+    canRetry: false,
+    status: 409,
+  },
+  CREDENTIALS_UNKNOWN: {
+    message: "the device has no such credentials; add them first",
     canRetry: false,
     status: 404,
   },

@@ -59,6 +59,7 @@ test("every command that the README names exists", () => {
     "adapters",
     "check",
     "claims",
+    "devices",
     "offsets",
     "simulate",
     "store",

@@ -1,47 +1,60 @@
 // The services as containers of deploy/compose/compose.yaml.
 import { fileURLToPath } from "node:url";
+import { mqttPasswords, mqttUrls } from "../stack/mqtt-log-in.mjs";
 import { run } from "../stack/processes.mjs";
 import { lastLines, since } from "../stack/say.mjs";
 
 const FILE = fileURLToPath(new URL("compose.yaml", import.meta.url));
 
 /**
+ * Of one stack.
+ * @typedef {object} Place
+ * @property {string} project compose's name for it
+ * @property {Record<string, number>} ports
+ * @property {string} root its data folder
+ * @property {boolean} logIn whether the MQTT broker asks for a log-in
+ */
+
+/**
  * Our names for the services, beside the compose file's.
  * @type {Record<string, { container: string, beside: string[],
- *   volume: string, url: (ports: Record<string, number>) => string,
- *   more?: () => Record<string, string> }>}
+ *   volume: string, url: (place: Place) => string,
+ *   more?: (place: Place) => Record<string, string> }>}
  */
 const CONTAINERS = {
   kafka: {
     container: "redpanda",
     beside: ["console"],
     volume: "redpanda",
-    url: (ports) => `127.0.0.1:${ports.kafka}`,
+    url: ({ ports }) => `127.0.0.1:${ports.kafka}`,
   },
   redis: {
     container: "redis",
     beside: [],
     volume: "redis",
-    url: (ports) => `redis://127.0.0.1:${ports.redis}`,
+    url: ({ ports }) => `redis://127.0.0.1:${ports.redis}`,
   },
   postgres: {
     container: "timescaledb",
     beside: [],
     volume: "timescaledb",
-    url: (ports) =>
+    url: ({ ports }) =>
       `postgres://twinstream:twinstream@127.0.0.1:${ports.postgres}/twinstream`,
   },
   mqtt: {
     container: "mosquitto",
     beside: [],
     volume: "mosquitto",
-    url: (ports) => `mqtt://127.0.0.1:${ports.mqtt}`,
+    url: ({ ports, root, logIn }) =>
+      logIn ? mqttUrls(root, ports.mqtt).url : `mqtt://127.0.0.1:${ports.mqtt}`,
+    more: ({ ports, root, logIn }) =>
+      logIn ? { MQTT_ADMIN_URL: mqttUrls(root, ports.mqtt).adminUrl } : {},
   },
   minio: {
     container: "minio",
     beside: [],
     volume: "minio",
-    url: (ports) => `http://127.0.0.1:${ports.minio}`,
+    url: ({ ports }) => `http://127.0.0.1:${ports.minio}`,
     // As compose.yaml has them.
     more: () => ({
       STORAGE_TYPE: "minio",
@@ -91,13 +104,14 @@ export function dockerPortNames(names) {
 
 /**
  * @param {string[]} names of services
- * @param {string} project compose's name for this stack
- * @param {Record<string, number>} ports
+ * @param {Place} place
  * @param {(line: string) => void} say
  * @param {AbortSignal} signal
  */
-export function dockerServices(names, project, ports, say, signal) {
+export function dockerServices(names, place, say, signal) {
+  const { project, ports, root, logIn } = place;
   const env = { ...process.env };
+  if (logIn) env.MQTT_ADMIN_PASSWORD = mqttPasswords(root).control;
   for (const [name, port] of Object.entries(ports))
     env[`${name.toUpperCase()}_PORT`] = String(port);
 
@@ -126,8 +140,8 @@ export function dockerServices(names, project, ports, say, signal) {
     let started = false;
     return {
       name,
-      url: url(ports),
-      more: more?.() ?? {},
+      url: url(place),
+      more: more?.(place) ?? {},
       how: /** @type {const} */ ("docker"),
       pid: null,
       ...(name === "kafka" && {

@@ -22,6 +22,7 @@ import { makeFolder } from "./place.mjs";
  * @property {Record<string, number>} ports by the definition's port names
  * @property {import("./place.mjs").Account} account to run as
  * @property {string | undefined} cacheDir for what is downloaded once
+ * @property {boolean} logIn whether the MQTT broker asks for a log-in
  * @property {AbortSignal} signal aborted when the start is given up
  * @property {(line: string) => void} say
  */
@@ -45,9 +46,9 @@ import { makeFolder } from "./place.mjs";
  *   ready; answers what will run, in words
  * @property {(context: Context) => Promise<{ file: string, args: string[],
  *   env?: Record<string, string> }>} command
- * @property {(context: Pick<Context, "root" | "ports">) => string} url
- * @property {(context: Pick<Context, "root">) => Record<string, string>} [more]
- *   settings that go with the address
+ * @property {(context: Pick<Context, "root" | "ports" | "logIn">) => string} url
+ * @property {(context: Pick<Context, "root" | "ports" | "logIn">) =>
+ *   Record<string, string>} [more] settings that go with the address
  * @property {(context: Context) => Promise<boolean>} answers
  */
 

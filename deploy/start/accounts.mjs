@@ -1,4 +1,4 @@
-// Who may log in at the demo's gateway.
+// Who may log in at the demo's gateway and broker.
 import { randomBytes } from "node:crypto";
 import { run } from "../stack/processes.mjs";
 import { lastLines } from "../stack/say.mjs";
@@ -59,4 +59,24 @@ export async function fleetAccount(program, cwd, env, signal) {
       `the fleet's user could not be made:\n${lastLines(output, 10)}`,
     );
   return { username: FLEET_USER, password };
+}
+
+/**
+ * The account of MQTT_URL, at a broker that knows only its control user. In
+ * this demo it may also speak as any device, so that a device can be tried out
+ * from a shell.
+ * @param {string} program @param {string} cwd @param {NodeJS.ProcessEnv} env
+ * @param {AbortSignal} signal
+ */
+export async function brokerAccount(program, cwd, env, signal) {
+  const { code, output } = await run(
+    process.execPath,
+    [program, "devices", "init", "--as-any-device"],
+    { cwd, env, signal },
+  );
+  signal.throwIfAborted();
+  if (code !== 0)
+    throw new Error(
+      `the MQTT broker's account could not be made:\n${lastLines(output, 10)}`,
+    );
 }

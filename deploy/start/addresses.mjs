@@ -1,5 +1,6 @@
 // Where everything is: for people, and for a shell.
 import { renameSync, rmSync, writeFileSync } from "node:fs";
+import { hidePassword } from "../stack/given.mjs";
 
 /**
  * For a shell's `.`: read by its owner alone, since it holds a password.
@@ -26,7 +27,7 @@ export function addressLines(env, pages) {
     ["", `${env.METRICS_URL_BRIDGE} (bridge)`],
     ["", `${env.METRICS_URL_GATEWAY} (gateway)`],
     ["", `${env.METRICS_URL_WORKER} (worker)`],
-    ["MQTT", env.MQTT_URL],
+    ["MQTT", hidePassword(env.MQTT_URL ?? "")],
     ["Kafka", env.KAFKA_BROKERS],
     ["Redis", env.REDIS_URL],
     ["psql", '. .twinstream/stack.env; psql "$DATABASE_URL"'],

@@ -7,7 +7,7 @@ import { tryLock } from "../stack/lock.mjs";
 import { reservePort } from "../stack/ports.mjs";
 import { run, signalTree } from "../stack/processes.mjs";
 import { lastLines, since } from "../stack/say.mjs";
-import { firstUser, fleetAccount } from "./accounts.mjs";
+import { brokerAccount, firstUser, fleetAccount } from "./accounts.mjs";
 import { addressLines, writeStackEnv } from "./addresses.mjs";
 import { installAndBuild } from "./install.mjs";
 import { HELP, parseOptions } from "./options.mjs";
@@ -17,6 +17,8 @@ import { openScreen } from "./screen.mjs";
 
 const CHECKOUT = fileURLToPath(new URL("../..", import.meta.url));
 const PROGRESS_MS = 2_000;
+/** A larger fleet shares connections, and with them the log-in of MQTT_URL. */
+const OWN_LOG_INS = 500;
 const UPLOAD_EVERY = "60s";
 const SERVICE_RESTART_MS = 1_000;
 /** npm passes on the Ctrl-C that the terminal has sent already. */
@@ -112,7 +114,7 @@ async function start({ checkout, cli, dir, options, screen, running, end }) {
   const program = cli ?? join(checkout, "dist/src/main/cli.js");
   if (!cli) await installAndBuild(checkout, program, say, end);
 
-  const stack = await startStack({ dir, say, signal: end });
+  const stack = await startStack({ dir, say, logIn: true, signal: end });
   running.push({
     stop: stack.stop,
     kill: () => {
@@ -125,6 +127,8 @@ async function start({ checkout, cli, dir, options, screen, running, end }) {
   const settings = { ...process.env, ...stack.env };
   await migrate(program, checkout, settings, say, end);
   await firstUser(program, checkout, settings, say, end);
+  const ourBroker = stack.services.mqtt?.how !== "given";
+  if (ourBroker) await brokerAccount(program, checkout, settings, end);
 
   const http = await reservePort(
     "gateway",
@@ -167,6 +171,7 @@ async function start({ checkout, cli, dir, options, screen, running, end }) {
   writeStackEnv(join(dir, "stack.env"), env);
 
   const { devices, rate } = options;
+  const asThemselves = ourBroker && devices <= OWN_LOG_INS;
   const fleet = supervisedRole({
     name: "fleet",
     args: [
@@ -176,6 +181,9 @@ async function start({ checkout, cli, dir, options, screen, running, end }) {
       `${devices}`,
       "--rate",
       `${rate}`,
+      ...(asThemselves
+        ? ["--credentials", join(dir, "fleet-log-ins.jsonl")]
+        : []),
       ...(uploader
         ? ["--upload-every", UPLOAD_EVERY, "--upload-url", env.HTTP_URL]
         : []),
@@ -192,6 +200,7 @@ async function start({ checkout, cli, dir, options, screen, running, end }) {
     await fleet.start(end);
     say(
       `fleet: ${devices} devices, ${rate} messages/s between them` +
+        (asThemselves ? ", each with a log-in of its own" : "") +
         (uploader ? ", a bulk upload a minute" : ""),
     );
   }

@@ -22,6 +22,7 @@ import { analyticsRoutes } from "./routes/analytics.js";
 import { authRoutes } from "./routes/auth.js";
 import { bulkRoutes } from "./routes/bulk.js";
 import { commandRoutes } from "./routes/commands.js";
+import { credentialRoutes } from "./routes/credentials.js";
 import { deviceRoutes } from "./routes/devices.js";
 import { eventRoutes } from "./routes/events.js";
 import { healthRoutes } from "./routes/health.js";
@@ -122,6 +123,8 @@ export function buildGateway(deps: GatewayDeps): FastifyInstance {
   all.push(healthRoutes(deps));
   if (deps.auth !== undefined) all.push(authRoutes(deps, deps.auth));
   all.push(analyticsRoutes(deps), ingestTestRoutes(deps), adapterRoutes(deps));
+  if (deps.credentials !== undefined)
+    all.push(credentialRoutes(deps.credentials));
   if (deps.uploads !== undefined) all.push(bulkRoutes(deps, deps.uploads));
   for (const prefix of ["", "/api/v1"])
     for (const routes of all) app.register(routes, { prefix });

@@ -5,6 +5,7 @@ import type {
   AdapterDesk,
   AnalyticsReader,
   Clock,
+  CredentialDesk,
   DeviceRecords,
   DeviceViewReader,
   LogWriter,
@@ -35,6 +36,8 @@ export interface GatewayDeps {
   readonly auth?: AuthDeps | undefined;
   /** Without it requests are not counted. */
   readonly limits?: RateLimits | undefined;
+  /** Without it devices' log-ins are nobody's business here. */
+  readonly credentials?: CredentialDesk | undefined;
   /** Without it no uploads are taken. */
   readonly uploads?: UploadDeps | undefined;
 }

@@ -1,5 +1,6 @@
 /** What `twinstream check` looks at, each within its time and whatever becomes of the others. */
 import { checkLog } from "../adapters/kafka/log-check.js";
+import { checkAccounts } from "../adapters/mqtt/accounts-check.js";
 import { checkQueue } from "../adapters/mqtt/queue-check.js";
 import { checkObjects } from "../adapters/objects/objects-check.js";
 import { checkRedis } from "../adapters/redis/redis-check.js";
@@ -36,12 +37,17 @@ function parts(config: Config, messages: number): Part[] {
     {
       part: "MQTT",
       ms: QUEUE_MS,
-      look: () =>
-        checkQueue({
+      look: async () => [
+        ...(await checkQueue({
           url: config.MQTT_URL,
           messages,
           stageMs: QUEUE_STAGE_MS,
-        }),
+        })),
+        ...(await checkAccounts(
+          config.MQTT_URL,
+          config.MQTT_ADMIN_URL ?? null,
+        )),
+      ],
     },
     {
       part: "log",

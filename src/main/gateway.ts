@@ -18,6 +18,7 @@ import {
   type DependencyCheck,
 } from "../gateway/dependency-health.js";
 import { followHorizon } from "../gateway/horizon.js";
+import { keepCredentials } from "./credentials.js";
 import { decodeRules } from "./decode-rules.js";
 import { logConnection } from "./kafka-log.js";
 import type { Role } from "./role.js";
@@ -98,6 +99,7 @@ export const gateway: Role = {
       analytics,
       adapters,
       log,
+      credentials: keepCredentials(base),
       uploads,
       observer,
       clock: Date.now,

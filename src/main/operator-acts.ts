@@ -35,7 +35,8 @@ export function createActLog(config: Config): TellAct {
     });
 }
 
-function whoRuns(): string {
+/** Who is at the command line, by the operating system. */
+export function whoRuns(): string {
   try {
     return userInfo().username;
   } catch {

@@ -29,6 +29,7 @@ const FLEET_ONLY = [
   "prefix",
   "start",
   "uploadEvery",
+  "credentials",
 ];
 
 const HELP = `
@@ -177,6 +178,12 @@ export function simulateCommand(): Command {
         .default(10, "10s")
         .argParser(word(read.duration)),
     )
+    .addOption(
+      option(
+        "--credentials <file>",
+        "every device logs in as itself, with what this file has; what it lacks is made (MQTT_ADMIN_URL, DATABASE_URL)",
+      ),
+    )
     .addOption(option("--json", "print the summary as JSON"))
     .addOption(option("--mqtt <url>", "MQTT broker (default: MQTT_URL)"))
     .addOption(
@@ -235,7 +242,14 @@ async function run(options: SimulateOptions): Promise<number> {
   try {
     const config = loadConfig(process.env);
     mqttUrl = options.mqtt ?? config.MQTT_URL;
+    const logIns =
+      options.credentials === undefined
+        ? undefined
+        : await (
+            await import("./fleet-log-ins.js")
+          ).fleetLogIns(options.credentials, options, config);
     const summary = await simulate(options, {
+      logIns,
       mqttUrl,
       tenantPrefix: config.MQTT_TENANT_PREFIX,
       signal: stop.signal,

@@ -10,7 +10,7 @@ import {
   type Registry,
 } from "prom-client";
 import { DEAD_LETTER_REASONS } from "../errors.js";
-import type { CommandState, PresenceMove } from "../ports.js";
+import type { CommandState, CredentialAct, PresenceMove } from "../ports.js";
 import { createWeightedHistogram } from "./weighted-histogram.js";
 
 export const MESSAGE_TYPES = ["telem", "ack", "event", "hello"] as const;
@@ -23,6 +23,13 @@ const PRESENCE_MOVES: readonly PresenceMove[] = [
 ];
 const CLAIM_ENDS = ["done", "rejected"] as const;
 const READING_OUTCOMES = ["stored", "duplicate", "failed"] as const;
+const CREDENTIAL_ACTS: readonly CredentialAct[] = [
+  "offered",
+  "taken",
+  "not_taken",
+  "ended",
+  "mended",
+];
 const COMMAND_STATES: readonly CommandState[] = [
   "accepted",
   "queued",
@@ -221,6 +228,19 @@ export function createMetrics(registry: Registry) {
       "claim_bytes_in_work",
       "Bytes, uncompressed, of uploads a worker is at work on",
     ),
+    credentialsDue: gauge(
+      "device_credentials_due",
+      "Passwords of devices that are to be replaced soon, or should have been",
+    ),
+    credentialsOverdue: gauge(
+      "device_credentials_overdue",
+      "Passwords of devices that should have been replaced",
+    ),
+    credentials: counter(
+      "device_credentials_total",
+      "What became of devices' accounts by itself",
+      ["act"],
+    ),
     failures: counter(
       "failures_total",
       "Errors that no other metric counts; the log has each",
@@ -236,6 +256,7 @@ export function createMetrics(registry: Registry) {
     metrics.claimReadings.inc({ outcome }, 0);
   for (const store of STORES) metrics.flushSeconds.zero({ store });
   for (const to of PRESENCE_MOVES) metrics.presenceChanges.inc({ to }, 0);
+  for (const act of CREDENTIAL_ACTS) metrics.credentials.inc({ act }, 0);
   for (const on of WAITS) metrics.laneWaits.inc({ on }, 0);
   collectDefaultMetrics({ register: registry });
   return metrics;

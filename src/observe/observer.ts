@@ -4,7 +4,12 @@
  */
 import type { Logger } from "pino";
 import type { Registry } from "prom-client";
-import type { Clock, Observer, TelemetryEvent } from "../ports.js";
+import type {
+  Clock,
+  CredentialAct,
+  Observer,
+  TelemetryEvent,
+} from "../ports.js";
 import { createMetrics, type Metrics, WAITS } from "./metrics.js";
 import { createRepeats, type Repeats } from "./repeats.js";
 
@@ -259,6 +264,23 @@ function record(event: TelemetryEvent, sinks: Sinks): void {
       metrics.claimsInWork.set(event.count);
       metrics.claimBytesInWork.set(event.bytes);
       return;
+    case "device_credentials_due":
+      metrics.credentialsDue.set(event.due);
+      metrics.credentialsOverdue.set(event.overdue);
+      if (event.due === 0) return;
+      return seldom(
+        "warn",
+        "device_credentials_due",
+        facts(event),
+        "passwords of devices are to be replaced: twinstream devices list --due",
+      );
+    case "device_credentials":
+      metrics.credentials.inc({ act: event.act });
+      log[event.act === "not_taken" ? "warn" : "info"](
+        facts(event),
+        CREDENTIAL_TEXT[event.act],
+      );
+      return;
     case "watchdog":
       log.fatal(
         facts(event),
@@ -280,6 +302,16 @@ function record(event: TelemetryEvent, sinks: Sinks): void {
       event satisfies never;
   }
 }
+
+const CREDENTIAL_TEXT: Readonly<Record<CredentialAct, string>> = {
+  offered:
+    "a new password was handed to the device, which is to acknowledge it",
+  taken: "the device acknowledged its new password; the old one retires",
+  not_taken:
+    "the device did not take its new password and keeps the old one; rotate it by hand",
+  ended: "the overlap is over; the device's old password works no longer",
+  mended: "an account that a cut-off act had left was removed",
+};
 
 /** A partition begins anew or goes: what was said of it no longer holds. */
 function clearLane(partition: number, sinks: Sinks): void {

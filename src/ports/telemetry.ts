@@ -5,6 +5,13 @@ import type { CommandState } from "./store.js";
 /** How a device's presence changed: it came, or why it went. */
 export type PresenceMove = "online" | "silent" | "disconnected";
 
+/**
+ * offered: a new password was handed to the device; taken: it acknowledged that; not_taken: it did not, or refused, and keeps
+ * the old one; ended: the overlap is over and the old one gone; mended: what a cut-off act had left is gone.
+ */
+export type CredentialAct =
+  "offered" | "taken" | "not_taken" | "ended" | "mended";
+
 /** One fact; the adapter makes of it a log line, a metric, or both. Nothing here is emitted once per message. */
 export type TelemetryEvent =
   | {
@@ -120,6 +127,21 @@ export type TelemetryEvent =
       seconds: number;
     }
   | { type: "claims_in_work"; count: number; bytes: number }
+  | {
+      /** Passwords that are to be replaced soon, or should have been; told again and again while there are any. */
+      type: "device_credentials_due";
+      due: number;
+      overdue: number;
+      /** Addresses of the first. */
+      devices: readonly string[];
+    }
+  | {
+      /** What became of a device's account without anybody asking for it just now. */
+      type: "device_credentials";
+      act: CredentialAct;
+      address: string;
+      username: string;
+    }
   | { type: "watchdog"; reason: string }
   | {
       /** Who did what, and what came of it: a line that is written whatever LOG_LEVEL says, and never with a secret. */

@@ -13,6 +13,7 @@ import { connectAll } from "./connect-all.js";
 import { bootOf } from "./device-turns.js";
 import type { SimulatedDevice } from "./devices.js";
 import type { Planned } from "./fleet.js";
+import type { DeviceLogIn } from "./log-ins.js";
 import { type Ending, type Ledger, ledgerLine } from "./ledger.js";
 import { type Message, compose } from "./message.js";
 import type { Plan } from "./plan.js";
@@ -26,6 +27,8 @@ export interface LoadSettings {
   readonly connections: number;
   /** Client id of a connection that several devices share, before its number; a device of its own connects as itself. */
   readonly clientId: string;
+  /** What a device of its own connection logs in with, by device id; the others with what the URL has. */
+  readonly logIns: ReadonlyMap<string, DeviceLogIn>;
   readonly qos: 0 | 1;
   /** Messages without an answer on one connection at most. */
   readonly inFlight: number;
@@ -85,10 +88,12 @@ export async function runLoad(settings: LoadSettings): Promise<Summary> {
     for (let i = number; i < devices.length; i += settings.connections)
       mine.push(i);
     const alone = mine.length === 1 ? devices[mine[0]!]! : null;
+    const logIn = settings.logIns.get(alone?.deviceId ?? "");
     const client = createDeviceClient<Message>(
       {
-        url: settings.url,
+        url: urlFor(settings.url, logIn),
         clientId:
+          logIn?.clientId ??
           alone?.address.replace("/", ":") ??
           `${settings.clientId}${number + 1}`,
         filters: settings.answerCommands
@@ -283,6 +288,14 @@ export async function runLoad(settings: LoadSettings): Promise<Summary> {
     for (const timer of executing) clearTimeout(timer);
     await Promise.all(lines.map(({ client }) => client.close()));
   }
+}
+
+function urlFor(url: string, logIn: DeviceLogIn | undefined): string {
+  if (logIn === undefined) return url;
+  const own = new URL(url);
+  own.username = logIn.username;
+  own.password = logIn.password;
+  return own.href;
 }
 
 const UNANSWERED: Ending = { outcome: "unknown", code: 0, tPuback: null };

@@ -31,6 +31,8 @@ export interface SimulateOptions {
   readonly mqtt?: string;
   readonly replay?: string;
   readonly device?: string;
+  /** File of the devices' log-ins. */
+  readonly credentials?: string;
   /** Seconds. */
   readonly uploadEvery?: number;
   readonly uploadUrl?: string;
@@ -123,6 +125,8 @@ export function conflictIn(options: SimulateOptions): string | null {
     replay === undefined
   )
     return `--connections ${connections} is more than --devices ${devices}; a device has one connection`;
+  if (options.credentials !== undefined && connections !== undefined)
+    return "--connections and --credentials do not go together: a device that logs in as itself has its own";
   if (options.poison + options.duplicates > 1)
     return "--poison and --duplicates are shares of the same messages and may be 1 together at most";
   if ((options.tenant === undefined) !== (options.site === undefined))

@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { TwinstreamError, reasonOf } from "../errors.js";
 import { type Home, fleetIds, simulatedDevice } from "./devices.js";
 import { type Ledger, openLedger } from "./ledger.js";
+import type { DeviceLogIn } from "./log-ins.js";
 import { type LoadSettings, runLoad } from "./load.js";
 import type { SimulateOptions } from "./options.js";
 import { planFor } from "./plan.js";
@@ -25,6 +26,8 @@ export interface Surroundings {
   readonly mqttUrl: string;
   /** MQTT_TENANT_PREFIX. */
   readonly tenantPrefix: string;
+  /** By device id; without it all log in with what the URL has. */
+  readonly logIns?: ReadonlyMap<string, DeviceLogIn> | undefined;
   readonly signal: AbortSignal;
   readonly progress: (progress: Progress & Uploading) => void;
   /** Where uploads go, when there are to be some. */
@@ -65,6 +68,7 @@ export async function simulate(
     summary = await runLoad({
       ...fleet,
       url: around.mqttUrl,
+      logIns: around.logIns ?? new Map(),
       clientId: `${options.prefix}connection-`,
       qos: options.qos === 0 ? 0 : 1,
       inFlight: options.inFlight ?? (shared ? IN_FLIGHT.shared : IN_FLIGHT.own),
@@ -118,7 +122,10 @@ function simulatedFleet(options: SimulateOptions, around: Surroundings): Fleet {
       simulatedDevice(id, home),
     ),
     connections:
-      options.connections ?? Math.min(options.devices, OWN_CONNECTIONS),
+      options.connections ??
+      (around.logIns === undefined
+        ? Math.min(options.devices, OWN_CONNECTIONS)
+        : options.devices),
     plan: (startUs, devices) =>
       planFor(
         {

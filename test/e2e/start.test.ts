@@ -1,6 +1,12 @@
 /** `npm start` as a user meets it: everything comes up, restarts what dies, stops cleanly, and goes on with its data. */
 import { spawn } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import {
+  existsSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+} from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -8,6 +14,7 @@ import { pathToFileURL } from "node:url";
 import pg from "pg";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { logIn } from "../support/device-log-in.js";
 import { until, within } from "../support/wait.js";
 
 const test = suite("npm start");
@@ -120,6 +127,15 @@ test("brings everything up with a fleet, restarts a killed role, stops, and goes
     };
     assert.is(online.length, 20);
 
+    // Every device of the fleet logs in as itself; nobody comes in without a log-in.
+    const logIns = join(checkout, ".twinstream/fleet-log-ins.jsonl");
+    const known = await readFile(logIns, "utf8");
+    assert.is(known.trim().split("\n").length, 20);
+    assert.is(statSync(logIns).mode & 0o077, 0);
+    const mqttUrl = env.get("MQTT_URL")!;
+    const nobody = { username: "", password: "", clientId: "nobody" };
+    assert.type(await logIn(mqttUrl, nobody), "number");
+
     const refused = npmStart(checkout, []);
     assert.is(await within(10_000, refused.ended, "the refusal"), 1);
     assert.match(refused.output(), "runs already in this checkout");
@@ -144,13 +160,19 @@ test("brings everything up with a fleet, restarts a killed role, stops, and goes
     assert.match(first.output(), "the data stays in");
     assert.not(existsSync(join(checkout, ".twinstream/stack.env")));
 
-    first = npmStart(checkout, ["--no-fleet"]);
+    first = npmStart(checkout, ["--devices", "20", "--rate", "100"]);
     await first.says("all is up", 90_000);
     const again = (await stackEnv(checkout)).get("DATABASE_URL")!;
     assert.ok(
       (await storedRows(again)) >= before,
       "the data is that of the first",
     );
+    const after = await storedRows(again);
+    await until(async () => (await storedRows(again)) > after + 100, {
+      withinMs: 30_000,
+      what: "readings of a fleet that comes back with the log-ins it had",
+    });
+    assert.is(await readFile(logIns, "utf8"), known);
     assert.is(await first.stop(), 0, first.output());
   } finally {
     first.kill();

@@ -31,6 +31,7 @@ interface StackModule {
     dir: string;
     services?: readonly ServiceName[];
     say?: (line: string) => void;
+    logIn?: boolean;
     env?: Record<string, string | undefined>;
   }): Promise<Stack>;
 }
@@ -38,9 +39,15 @@ interface StackModule {
 /** How the runner hands its shared stack to a test file: JSON of a ServiceEnv. */
 export const SHARED_STACK = "TWINSTREAM_TEST_STACK";
 
+export interface StackOptions {
+  /** The MQTT broker asks for a log-in: MQTT_ADMIN_URL is its control user, MQTT_URL one that is still to be made. */
+  readonly logIn?: boolean;
+}
+
 /** A stack in a folder of its own, on free ports; whoever starts it stops it. */
 export async function startOwnStack(
   services: readonly ServiceName[],
+  { logIn = false }: StackOptions = {},
 ): Promise<Stack> {
   const module = (await import(
     pathToFileURL(resolve("deploy/stack.mjs")).href
@@ -50,6 +57,7 @@ export async function startOwnStack(
     dir,
     services,
     say: () => undefined,
+    logIn,
     env: { TWINSTREAM_SERVICES: "native" },
   });
   return {
@@ -75,8 +83,9 @@ export async function withServices<T>(
 export async function withOwnStack<T>(
   services: readonly ServiceName[],
   work: (stack: Stack) => Promise<T>,
+  options: StackOptions = {},
 ): Promise<T> {
-  const stack = await startOwnStack(services);
+  const stack = await startOwnStack(services, options);
   try {
     return await work(stack);
   } finally {
