@@ -16,7 +16,7 @@ async function routesOf(rig: AuthRig) {
   };
   return Object.entries(paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, { security }]) => ({
-      method: method.toUpperCase() as "GET" | "POST",
+      method: method.toUpperCase() as "GET" | "POST" | "PUT" | "DELETE",
       url: path.replaceAll(/\{[^}]+\}/g, "dev-1"),
       open: security.length === 0,
     })),
@@ -208,11 +208,15 @@ tokens("another tenant's device is not there, on any route", () =>
     });
     for (const route of await routesOf(rig)) {
       if (route.open || !route.url.includes("dev-1")) continue;
+      const payload = { POST: { op: "stop" }, PUT: { adapter: "plain" } };
+      const { method } = route;
       const answer = answerOf(
         await rig.app.inject({
           ...route,
-          headers: { ...foreign, "content-type": "application/json" },
-          ...(route.method === "POST" && { payload: '{"op":"stop"}' }),
+          headers: foreign,
+          ...((method === "POST" || method === "PUT") && {
+            payload: payload[method],
+          }),
         }),
       );
       // A command to a device that is not online is a conflict, known or not.
