@@ -1,4 +1,5 @@
 /** The worker: claim checks → objects → rows, and bulk notes → log. */
+import { setFlagsFromString } from "node:v8";
 import { createLogInspector } from "../adapters/kafka/inspector.js";
 import { createLaneFeed } from "../adapters/kafka/lane-feed.js";
 import { createLogWriter } from "../adapters/kafka/writer.js";
@@ -17,6 +18,11 @@ import type { Role, RoleBase } from "./role.js";
 const STOP_MS = 12_000;
 const READINESS_MS = 250;
 const HOUR_MS = 3_600_000;
+/**
+ * By how much V8 lets its heap grow between two full collections, percent. Left to itself it let it double and more, while
+ * what a worker holds at a time stays the same: 260 MiB resident instead of 160 with a file of 200 MB.
+ */
+const HEAP_GROWTH = 30;
 /** Brackets open at a time in one equipment: it takes three. */
 const DEPTH = 64;
 /** Equipments of an upload: more than BULK_MAX_BYTES has room for, unless it is raised far. */
@@ -25,6 +31,7 @@ const EQUIPMENTS = 100_000_000;
 export const worker: Role = { name: "worker", start };
 
 async function start(base: RoleBase): Promise<void> {
+  setFlagsFromString(`--heap-growing-percent=${HEAP_GROWTH}`);
   const { config, observer, readiness, log: lines } = base;
   const connection = logConnection(base, "worker");
   const log = createLogInspector(connection);
