@@ -201,6 +201,12 @@ export const ERRORS = {
     canRetry: true,
     status: 503,
   },
+  TOO_MANY_SEARCHES: {
+    message:
+      "as many searches of the log are under way as the gateway takes at a time; try again later, or use: twinstream explain",
+    canRetry: true,
+    status: 503,
+  },
   INTERNAL: {
     message:
       "something failed that should not have; the log has the cause under this request id",

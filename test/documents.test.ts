@@ -60,6 +60,8 @@ test("every command that the README names exists", () => {
     "check",
     "claims",
     "devices",
+    "explain",
+    "ledger",
     "offsets",
     "simulate",
     "store",

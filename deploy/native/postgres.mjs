@@ -175,6 +175,8 @@ random_page_cost = 1.1
 jit = off
 timezone = 'UTC'
 log_timezone = 'UTC'
+# For \`twinstream explain\`: when a row was committed.
+track_commit_timestamp = on
 # A query over many chunks locks each of them.
 max_locks_per_transaction = 256
 max_worker_processes = 16

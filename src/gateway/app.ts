@@ -25,6 +25,7 @@ import { commandRoutes } from "./routes/commands.js";
 import { credentialRoutes } from "./routes/credentials.js";
 import { deviceRoutes } from "./routes/devices.js";
 import { eventRoutes } from "./routes/events.js";
+import { explainRoutes } from "./routes/explain.js";
 import { healthRoutes } from "./routes/health.js";
 import { ingestTestRoutes } from "./routes/ingest-test.js";
 import { secureHeaders } from "./secure-headers.js";
@@ -125,6 +126,7 @@ export function buildGateway(deps: GatewayDeps): FastifyInstance {
   all.push(analyticsRoutes(deps), ingestTestRoutes(deps), adapterRoutes(deps));
   if (deps.credentials !== undefined)
     all.push(credentialRoutes(deps.credentials));
+  if (deps.explain !== undefined) all.push(explainRoutes(deps, deps.explain));
   if (deps.uploads !== undefined) all.push(bulkRoutes(deps, deps.uploads));
   for (const prefix of ["", "/api/v1"])
     for (const routes of all) app.register(routes, { prefix });

@@ -17,6 +17,7 @@ import { userOf } from "./auth/identity.js";
 import type { RateLimits } from "./auth/limits.js";
 import type { UploadDeps } from "./bulk/uploads.js";
 import type { DependencyHealth } from "./dependency-health.js";
+import type { ExplainDeps } from "./explain.js";
 
 export interface GatewayDeps {
   readonly view: DeviceViewReader;
@@ -38,6 +39,8 @@ export interface GatewayDeps {
   readonly limits?: RateLimits | undefined;
   /** Without it devices' log-ins are nobody's business here. */
   readonly credentials?: CredentialDesk | undefined;
+  /** Without it no reading is explained. */
+  readonly explain?: ExplainDeps | undefined;
   /** Without it no uploads are taken. */
   readonly uploads?: UploadDeps | undefined;
 }

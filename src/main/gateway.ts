@@ -9,6 +9,7 @@ import { createAnalyticsReader } from "../adapters/timescale/analytics-reader.js
 import { createRateCounter } from "../adapters/redis/rate-limit.js";
 import { createAccounts } from "../adapters/timescale/accounts.js";
 import { createDeviceRecords } from "../adapters/timescale/device-records.js";
+import { createExplainReader } from "../adapters/timescale/explain-reader.js";
 import { type Config, listOf } from "../config.js";
 import { TwinstreamError } from "../errors.js";
 import { buildGateway } from "../gateway/app.js";
@@ -60,6 +61,13 @@ export const gateway: Role = {
     });
     base.onStop("analytics", () => analytics.close());
 
+    const reader = createExplainReader({
+      url: config.DATABASE_READ_URL ?? config.DATABASE_URL,
+      name: "gateway explain",
+      poolMax: 2,
+    });
+    base.onStop("explain", () => reader.close());
+
     const counter = createRateCounter({ url: config.REDIS_URL });
     base.onStop("rate limits", () => counter.close());
     const accounts = createAccounts({
@@ -93,6 +101,7 @@ export const gateway: Role = {
       observer,
       clock: Date.now,
     });
+    const rules = decodeRules(config, config.IOT_PARTITIONS);
     const app = buildGateway({
       view,
       records,
@@ -118,6 +127,13 @@ export const gateway: Role = {
           production: config.NODE_ENV === "production",
         },
       }),
+      explain: {
+        log: inspector,
+        reader,
+        rules,
+        rawRetentionDays: config.RAW_RETENTION_DAYS,
+        clock: Date.now,
+      },
       limits: {
         counter,
         perIp: config.RATE_LIMIT_IP,
@@ -128,7 +144,7 @@ export const gateway: Role = {
         offlineTimeoutS: config.DEVICE_OFFLINE_TIMEOUT,
         historyHours: config.HISTORY_HOURS,
         rawRetentionDays: config.RAW_RETENTION_DAYS,
-        rules: decodeRules(config, config.IOT_PARTITIONS),
+        rules,
         tls: await tlsOf(config),
         trustProxy: config.TRUST_PROXY,
         ...(config.CORS_ORIGINS !== undefined && {

@@ -1,6 +1,9 @@
 import { address } from "../../src/domain/names.js";
+import { createMemoryLedger } from "../support/memory-ledger.js";
 import { createMemoryStore } from "../support/memory-store.js";
+import type { StoredReading } from "../../src/ports.js";
 import { telemetryStoreConformance } from "./telemetry-store.js";
+import { DATA, PARTITION } from "./telemetry-store-batches.js";
 
 telemetryStoreConformance("in-memory double", {
   close: async () => {},
@@ -13,8 +16,27 @@ telemetryStoreConformance("in-memory double", {
         const place = x.findIndex((key, i) => key !== y[i]);
         return place === -1 ? 0 : x[place]! < y[place]! ? -1 : 1;
       };
+    const ledger = createMemoryLedger(store);
+    const changed = new Map<
+      string,
+      (row: StoredReading) => StoredReading | null
+    >();
+    ledger.tamper(({ name, value, text }) => {
+      const row = { value, text, doubled: false };
+      return changed.has(name) ? changed.get(name)!(row) : row;
+    });
     await work({
       store,
+      ledger,
+      plant: {
+        deleteRow: async (name) => void changed.set(name, () => null),
+        changeValue: async (name, value) =>
+          void changed.set(name, (row) => ({ ...row, value })),
+        doubleRow: async (name) =>
+          void changed.set(name, (row) => ({ ...row, doubled: true })),
+        deleteLetter: async (offset) =>
+          ledger.forgetLetter(`${DATA}/${PARTITION}/${offset}/-1`),
+      },
       rows: async () =>
         store
           .rows()

@@ -1,8 +1,10 @@
 import type pg from "pg";
+import { createLedgerStore } from "../../src/adapters/timescale/ledger.js";
 import { createTelemetryStore } from "../../src/adapters/timescale/telemetry-store.js";
 import { address } from "../../src/domain/names.js";
 import { type OpenDatabase, openDatabase } from "../support/database.js";
 import {
+  type Plant,
   type SeenAck,
   type SeenCommand,
   type StoreRig,
@@ -26,10 +28,16 @@ export function onDatabase(extension: "auto" | "never"): StoreSource {
         poolMin: 0,
         poolMax: 4,
       });
+      const ledger = createLedgerStore({ url, connections: 2 });
       try {
-        await work({ store, ...looking(admin) });
+        await work({
+          store,
+          ledger,
+          plant: planting(admin),
+          ...looking(admin),
+        });
       } finally {
-        await store.close();
+        await Promise.all([store.close(), ledger.close()]);
       }
     },
     async close() {
@@ -38,11 +46,51 @@ export function onDatabase(extension: "auto" | "never"): StoreSource {
   };
 }
 
+const UNIQUE = "telemetry_data_sensor_id_time_key";
 const EMPTY = `
   ALTER TABLE store.telemetry_data DROP CONSTRAINT IF EXISTS refused_above_100;
-  TRUNCATE store.telemetry_data, stream_offsets, stream_gaps, equipments, sensors, commands, cmd_ack, ingest_errors, events`;
+  TRUNCATE store.telemetry_data, stream_offsets, stream_gaps, equipments, sensors, commands, cmd_ack, ingest_errors, events;
+  DO $$ BEGIN
+    IF NOT EXISTS (SELECT FROM pg_constraint WHERE conname = '${UNIQUE}') THEN
+      ALTER TABLE store.telemetry_data ADD CONSTRAINT ${UNIQUE} UNIQUE (sensor_id, time);
+    END IF;
+  END $$`;
 
-function looking(admin: pg.Client): Omit<StoreRig, "store"> {
+function planting(admin: pg.Client): Plant {
+  const ofSensor =
+    "sensor_id IN (SELECT id FROM sensors WHERE sensor_uuid = $1)";
+  return {
+    async deleteRow(name) {
+      await admin.query(`DELETE FROM store.telemetry_data WHERE ${ofSensor}`, [
+        name,
+      ]);
+    },
+    async changeValue(name, value) {
+      await admin.query(
+        `UPDATE store.telemetry_data SET value = $2 WHERE ${ofSensor}`,
+        [name, value],
+      );
+    },
+    async doubleRow(name) {
+      await admin.query(
+        `ALTER TABLE store.telemetry_data DROP CONSTRAINT ${UNIQUE}`,
+      );
+      await admin.query(
+        `INSERT INTO store.telemetry_data SELECT * FROM store.telemetry_data WHERE ${ofSensor}`,
+        [name],
+      );
+    },
+    async deleteLetter(offset) {
+      await admin.query("DELETE FROM ingest_errors WHERE log_offset = $1", [
+        offset,
+      ]);
+    },
+  };
+}
+
+function looking(
+  admin: pg.Client,
+): Omit<StoreRig, "store" | "ledger" | "plant"> {
   const all = async <T extends object>(sql: string) =>
     (await admin.query<T & pg.QueryResultRow>(sql)).rows as T[];
   return {

@@ -1,15 +1,24 @@
 /** What every TelemetryStore must do, whether it is the database or the double that other tests use in its place. */
 import { suite } from "uvu";
 import type { TypeClass } from "../../src/domain/message.js";
-import type { CommandState, TelemetryStore } from "../../src/ports.js";
+import type {
+  CommandState,
+  LedgerStore,
+  TelemetryStore,
+} from "../../src/ports.js";
 import { commandTests } from "./telemetry-store-commands.js";
 import { deviceTests } from "./telemetry-store-devices.js";
 import { fenceTests } from "./telemetry-store-fence.js";
+import { ledgerTests } from "./telemetry-store-ledger.js";
 import { rowTests } from "./telemetry-store-rows.js";
 
 /** A store that nobody else uses, and a look into it that does not go through the port. */
 export interface StoreRig {
   readonly store: TelemetryStore;
+  /** Over the same data. */
+  readonly ledger: LedgerStore;
+  /** Faults, put in past the store. */
+  readonly plant: Plant;
   /** In order of (device, sensor, time). */
   rows(): Promise<SeenRow[]>;
   /** In order of (offset, item). */
@@ -27,6 +36,15 @@ export interface StoreRig {
     deviceId: string,
     adapter: string | null,
   ): Promise<void>;
+}
+export interface Plant {
+  /** @param sensor its name */
+  deleteRow(sensor: string): Promise<void>;
+  changeValue(sensor: string, value: number): Promise<void>;
+  /** Writes every row of the sensor a second time. */
+  doubleRow(sensor: string): Promise<void>;
+  /** Letters of a record. */
+  deleteLetter(offset: number): Promise<void>;
 }
 export interface SeenRow {
   readonly device: string;
@@ -86,6 +104,7 @@ export function telemetryStoreConformance(
   rowTests(test);
   deviceTests(test);
   commandTests(test);
+  ledgerTests(test);
   if (skip === null)
     tests("what these tests ran on is put away", () => source.close());
   tests.run();

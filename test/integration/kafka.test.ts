@@ -122,6 +122,36 @@ const value = (text: string) => ({ key: "k", value: Buffer.from(text) });
 
 const kafka = suite("Kafka adapter");
 
+kafka(
+  "reads at the same time leave no connection behind once their reader is closed",
+  withKafka(async ({ connection, writer, topic }) => {
+    await writer.append(topic, [value("a"), value("b")]);
+    const sockets = () =>
+      process.getActiveResourcesInfo().filter((it) => it === "TCPSocketWrap")
+        .length;
+    const before = sockets();
+    const inspector = createLogInspector(connection);
+    const found: string[] = [];
+    const { signal } = new AbortController();
+    const range = { topic, partition: 0, from: 0, to: 2 };
+    await Promise.all(
+      Array.from({ length: 4 }, () =>
+        inspector.read(
+          range,
+          async (records) => void found.push(...texts(records)),
+          signal,
+        ),
+      ),
+    );
+    assert.equal(found.join(""), "abababab");
+    await inspector.close();
+    await until(() => sockets() <= before, {
+      withinMs: 5000,
+      what: "the reader's connections to be closed",
+    });
+  }),
+);
+
 for (const codec of ["gzip", "snappy", "lz4", "zstd"])
   kafka(
     `records that librdkafka compressed with ${codec} are read`,

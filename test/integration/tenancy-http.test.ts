@@ -10,15 +10,17 @@ import { createDeviceViewReader } from "../../src/adapters/redis/device-view-rea
 import { createAnalyticsReader } from "../../src/adapters/timescale/analytics-reader.js";
 import { createDeviceCredentials } from "../../src/adapters/timescale/device-credentials.js";
 import { createDeviceRecords } from "../../src/adapters/timescale/device-records.js";
+import { createExplainReader } from "../../src/adapters/timescale/explain-reader.js";
 import { createUploadDesk } from "../../src/adapters/timescale/uploads-desk.js";
 import { createDecoder, isDeadLetter } from "../../src/domain/decode.js";
 import { encodeEnvelope } from "../../src/domain/envelope.js";
-import { address } from "../../src/domain/names.js";
+import { address, TOPIC } from "../../src/domain/names.js";
 import { createCredentials } from "../../src/pipeline/credentials.js";
 import { changeOf } from "../conformance/device-view.js";
 import { type AuthRig, withAuth } from "../support/auth-rig.js";
 import { NOW_MS as THEN_MS, record } from "../support/messages.js";
 import { createMemoryBrokerAccounts } from "../support/memory-credentials.js";
+import { createMemoryLog } from "../support/memory-log.js";
 import { createMemoryObjects } from "../support/memory-objects.js";
 import { withServices } from "../support/services.js";
 import { type Tenancy, withTenants } from "./timescale-tenants.js";
@@ -71,9 +73,15 @@ async function routesOf(rig: AuthRig): Promise<Route[]> {
   );
 }
 
-/** What a route's address becomes for a device; commands and claims are named as acme's. */
+/** The time of a reading of acme's device, Unix seconds. */
+const READ_S = Math.floor(Date.now() / 1000);
+
+/** What a route's address becomes for a device; commands, claims and readings are named as acme's. */
 const addressOf = (path: string, device: string): string =>
-  path.replace(/\{(cmd_id|claim_id)\}/g, COMMAND).replace(/\{[^}]+\}/g, device);
+  path
+    .replace(/\{(cmd_id|claim_id)\}/g, COMMAND)
+    .replace(/\{[^}]+\}/g, device)
+    .replace(/\/explain$/, `/explain?point=n&at=${READ_S}`);
 
 /** Each names acme's device in its own way; one of them fits each route that takes a body. */
 const BODIES: readonly object[] = [
@@ -115,6 +123,34 @@ async function withGround(use: (rig: Ground) => Promise<void>): Promise<void> {
           tenantPrefix: "traksense",
         },
       });
+      const reader = createExplainReader({ url, name: "attack", poolMax: 1 });
+      const { writer, inspector } = createMemoryLog({ partitions: 12 });
+      await writer.append(TOPIC.data, [
+        {
+          key: address("acme", DEVICE),
+          value: encodeEnvelope({
+            tenant: "acme",
+            deviceId: DEVICE,
+            site: "hq",
+            kind: "data",
+            payload: Buffer.from(`{"n":1,"ts":${READ_S},"note":"${MARK}"}`),
+            arrivalMs: Date.now(),
+          }),
+        },
+      ]);
+      const explain = {
+        log: inspector,
+        reader,
+        rules: {
+          futureUs: 86_400_000_000,
+          earliestUs: 0,
+          retentionUs: null,
+          tenantPrefix: "traksense",
+          partitions: 12,
+        },
+        rawRetentionDays: 30,
+        clock: Date.now,
+      };
       const uploads = {
         desk,
         objects: createMemoryObjects(Date.now),
@@ -141,6 +177,7 @@ async function withGround(use: (rig: Ground) => Promise<void>): Promise<void> {
               analytics,
               view,
               uploads,
+              explain,
               credentials,
               clock: Date.now,
             },
@@ -148,7 +185,7 @@ async function withGround(use: (rig: Ground) => Promise<void>): Promise<void> {
           },
         );
       } finally {
-        for (const one of [records, analytics, desk, view, book])
+        for (const one of [records, analytics, desk, view, book, reader])
           await one.close();
       }
     }),
@@ -260,6 +297,7 @@ test("no route shows, changes or commands what is another tenant's, however its 
       "/devices/{id}",
       "/devices/{id}/history",
       "/devices/{id}/events",
+      "/devices/{id}/explain",
       "/devices/{id}/commands",
       "/devices/{id}/commands/{cmd_id}",
       "/telemetry/claims/{claim_id}",

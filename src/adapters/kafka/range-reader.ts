@@ -30,6 +30,7 @@ export interface RangeReader {
 
 export function createRangeReader({ kafka, log }: LogConnection): RangeReader {
   let connecting: Promise<Cluster> | null = null;
+  const inTurn = turns();
 
   function connected(): Promise<Cluster> {
     connecting ??= (async () => {
@@ -100,7 +101,7 @@ export function createRangeReader({ kafka, log }: LogConnection): RangeReader {
       let position = Math.max(from, low);
       while (position < end) {
         const fetched = await patiently(doing, signal, (cluster) =>
-          fetchAt(cluster, topic, partition, position),
+          fetchAt(cluster, topic, partition, position, inTurn),
         );
         if (fetched === "out of range") {
           const { low: moved } = await bounds();
@@ -136,6 +137,25 @@ function endOf(messages: readonly FetchedMessage[], position: number): number {
   return Math.max(position, last) + 1;
 }
 
+type InTurn = <T>(nodeId: string, work: () => Promise<T>) => Promise<T>;
+
+/**
+ * One fetch at a time of a broker, which answers a connection's requests one after the other anyway. kafkajs opens a
+ * connection of its own for fetches at the first of them; two at once open two, and one is never closed.
+ */
+function turns(): InTurn {
+  const last = new Map<string, Promise<unknown>>();
+  return (nodeId, work) => {
+    const before = last.get(nodeId) ?? Promise.resolve();
+    const mine = before.then(work);
+    last.set(
+      nodeId,
+      mine.catch(() => undefined), // Whoever asked hears of it.
+    );
+    return mine;
+  };
+}
+
 async function boundsOf(
   cluster: Cluster,
   topic: string,
@@ -160,6 +180,7 @@ async function fetchAt(
   topic: string,
   partition: number,
   position: number,
+  inTurn: InTurn,
 ): Promise<FetchedPartition | "out of range"> {
   const leaders = cluster.findLeaderForPartitions(topic, [partition]);
   const nodeId = Object.keys(leaders)[0];
@@ -172,13 +193,15 @@ async function fetchAt(
     maxBytes: FETCH_BYTES,
   };
   try {
-    const { responses } = (await leader.fetch({
-      isolationLevel: READ_COMMITTED,
-      maxWaitTime: FETCH_WAIT_MS,
-      minBytes: 1,
-      maxBytes: FETCH_BYTES,
-      topics: [{ topic, partitions: [wanted] }],
-    })) as { responses: { partitions: FetchedPartition[] }[] };
+    const { responses } = (await inTurn(nodeId, () =>
+      leader.fetch({
+        isolationLevel: READ_COMMITTED,
+        maxWaitTime: FETCH_WAIT_MS,
+        minBytes: 1,
+        maxBytes: FETCH_BYTES,
+        topics: [{ topic, partitions: [wanted] }],
+      }),
+    )) as { responses: { partitions: FetchedPartition[] }[] };
     const fetched = responses[0]?.partitions[0];
     if (!fetched) throw new Error("the log's answer holds no partition");
     return fetched;
