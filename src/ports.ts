@@ -10,6 +10,7 @@ export type * from "./ports/adapters.js";
 export type * from "./ports/analytics.js";
 export type * from "./ports/clock.js";
 export type * from "./ports/credentials.js";
+export type * from "./ports/dead-letters.js";
 export type * from "./ports/log.js";
 export type * from "./ports/mqtt.js";
 export type * from "./ports/store.js";

@@ -17,6 +17,7 @@ import { userOf } from "./auth/identity.js";
 import type { RateLimits } from "./auth/limits.js";
 import type { UploadDeps } from "./bulk/uploads.js";
 import type { DependencyHealth } from "./dependency-health.js";
+import type { LetterDeps } from "./routes/dead-letters.js";
 
 export interface GatewayDeps {
   readonly view: DeviceViewReader;
@@ -38,6 +39,8 @@ export interface GatewayDeps {
   readonly limits?: RateLimits | undefined;
   /** Without it devices' log-ins are nobody's business here. */
   readonly credentials?: CredentialDesk | undefined;
+  /** Without it dead letters and quarantine are not shown. */
+  readonly letters?: LetterDeps | undefined;
   /** Without it no uploads are taken. */
   readonly uploads?: UploadDeps | undefined;
 }
