@@ -77,8 +77,10 @@ function looking(admin: pg.Client): Omit<StoreRig, "store"> {
         reason: string;
         device_id: string | null;
         payload: Buffer;
+        attempts: number;
+        state: string;
       }>(
-        "SELECT log_offset, item, reason, device_id, payload FROM ingest_errors ORDER BY log_offset, item",
+        "SELECT log_offset, item, reason, device_id, payload, attempts, state FROM ingest_errors ORDER BY log_offset, item",
       );
       return rows.map((row) => ({
         offset: Number(row.log_offset),
@@ -86,6 +88,8 @@ function looking(admin: pg.Client): Omit<StoreRig, "store"> {
         reason: row.reason,
         device: row.device_id,
         payload: row.payload.toString("latin1"),
+        attempts: row.attempts,
+        replayed: row.state === "stored",
       }));
     },
     commands: async () => {
