@@ -89,8 +89,8 @@ test("letters are appended in log order, after they are marked, and each is stor
       rig.store
         .rows()
         .filter(({ name }) => name === "n")
-        .map(({ value }) => value)
-        .toSorted(),
+        .map(({ value }) => value!)
+        .toSorted((a, b) => a - b),
       upTo(9),
     );
     assert.is(rig.store.replayed.size, 5);
@@ -115,6 +115,25 @@ test("a letter that fails again keeps its place, with the new reason and one mor
     assert.is(letters[0]!.attempts, first!.attempts + 1);
     assert.is(letters[0]!.source.offset, 0);
     assert.is(rig.store.replayed.size, 0);
+    await running.stop();
+  }));
+
+test("crashes of replays do not put a device in quarantine: that was the operator's doing", () =>
+  withRig(async (rig) => {
+    const running = await rig.start(poisoned);
+    for (const n of upTo(6)) {
+      await rig.produce("dev-1", { n, bad: "bad" });
+      await rig.settled();
+      rig.pass(61_000);
+    }
+    const replayer = replayerOf(rig, deskOf(rig));
+    assert.is((await replayer.replay(ALL, bounds())).appended, 6);
+    await rig.settled();
+    assert.equal(reasons(rig), Array<string>(6).fill("actor_crash"));
+    assert.equal(running.of("actor_quarantined"), []);
+    await rig.produce("dev-1", { n: 7 });
+    await rig.settled();
+    assert.equal(rig.values("dev-1"), [7]);
     await running.stop();
   }));
 
