@@ -6,6 +6,7 @@ import { createLogInspector } from "../adapters/kafka/inspector.js";
 import { createLogWriter } from "../adapters/kafka/writer.js";
 import { createTelemetryStore } from "../adapters/timescale/telemetry-store.js";
 import type { Config } from "../config.js";
+import { chooserOf } from "../domain/adapters/registry.js";
 import { createDecoder } from "../domain/decode.js";
 import { TOPIC } from "../domain/names.js";
 import { whyNotReplayable } from "../domain/replay.js";
@@ -45,9 +46,11 @@ export async function rehearseLetters(
   });
   const { signal, release } = interruptible();
   try {
+    const adapters = await desk.adapters(filter.tenant);
     const { decode } = createDecoder({
       ...decodeRules(config, (await log.bounds(TOPIC.data)).length),
       tenants: await store.tenants(),
+      adapterOf: chooserOf(() => adapters),
     });
     const say = sayer();
     const told = await createReplayer({ desk, log, writer }).rehearse(

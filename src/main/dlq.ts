@@ -8,12 +8,16 @@ import type { ReplayOptions } from "./dlq-replay.js";
 const STATES = ["open", "replaying", "stored", "dropped"] as const;
 const UNSETTLED: readonly LetterState[] = ["open", "replaying"];
 const FINGERPRINT = /^[0-9a-f]{12}$/;
+const BAD_ARGUMENTS = 2;
 /** Letters that `show` lists of a cause. */
 const SHOWN = 20;
 
 export function dlqCommand(): Command {
   const command = new Command("dlq")
     .description("show dead letters by their cause; replay or drop them")
+    .exitOverride((error) =>
+      process.exit(error.exitCode === 0 ? 0 : BAD_ARGUMENTS),
+    )
     .addHelpText(
       "after",
       `
@@ -29,7 +33,7 @@ where letters fail again.
   twinstream dlq replay --fingerprint 4f2a90c1be77
   twinstream dlq drop --device dev-7 --reason parse_error --yes`,
     );
-  const list = new Command("list")
+  selecting(command.command("list", { isDefault: true }))
     .description(
       "causes, most messages first; with --letters each letter, newest first",
     )
@@ -58,7 +62,6 @@ where letters fail again.
         say(given, causes, () => causesTable(causes));
       }),
     );
-  command.addCommand(selecting(list), { isDefault: true });
   command
     .command("show")
     .description("one cause by its fingerprint, or one letter by its id")
@@ -87,7 +90,7 @@ where letters fail again.
         );
       }),
     );
-  const replay = new Command("replay")
+  selecting(command.command("replay"))
     .description(
       "append their records to the log again, in the order of each device",
     )
@@ -109,8 +112,7 @@ where letters fail again.
         await work(config, desk, filter, given);
       }),
     );
-  command.addCommand(selecting(replay));
-  const drop = new Command("drop")
+  selecting(command.command("drop"))
     .description(
       "give letters up; they stay to be seen until their time is over",
     )
@@ -142,7 +144,6 @@ where letters fail again.
         say(given, { dropped }, () => `dropped ${dropped} dead letters`);
       }),
     );
-  command.addCommand(selecting(drop));
   return command;
 }
 
@@ -196,7 +197,7 @@ function mustSelect(given: Selection, doing: string): LetterFilter {
     console.error(
       `error: say which dead letters to ${doing}: --fingerprint, --id, --reason, --tenant, --device, --since, --until, or --all`,
     );
-    process.exit(2);
+    process.exit(BAD_ARGUMENTS);
   }
   return filter;
 }

@@ -6,10 +6,15 @@ import type { Config } from "../config.js";
 import { DEFAULT_TENANT, isSegment } from "../domain/names.js";
 
 const LOOK_MS = 100;
+const BAD_ARGUMENTS = 2;
+
+const exit = (error: { exitCode: number }): never =>
+  process.exit(error.exitCode === 0 ? 0 : BAD_ARGUMENTS);
 
 export function quarantineCommand(): Command {
   const command = new Command("quarantine")
     .description("show devices in quarantine, or release one")
+    .exitOverride(exit)
     .addHelpText(
       "after",
       `
@@ -30,9 +35,15 @@ kept as dead letters (twinstream dlq list --reason quarantined), to be replayed 
         console.log(options.json ? JSON.stringify(devices) : table(devices));
       }),
     );
-  command
-    .command("release")
+  command.addCommand(releaseCommand());
+  return command;
+}
+
+/** Also `twinstream devices release`. */
+export const releaseCommand = (): Command =>
+  new Command("release")
     .description("end a device's quarantine now")
+    .exitOverride(exit)
     .argument("<device>", "device id", readSegment)
     .option("--tenant <name>", "whose device", readSegment, DEFAULT_TENANT)
     .option("--wait <seconds>", "for the processor to do it", readSeconds, 30)
@@ -43,22 +54,17 @@ kept as dead letters (twinstream dlq list --reason quarantined), to be replayed 
         options: { tenant: string; wait: number; json?: true },
       ) =>
         withDesk(async (config, desk) => {
-          const outcome = await release(
-            config,
-            desk,
-            { tenant: options.tenant, deviceId: device },
-            options.wait,
-          );
+          const { tenant } = options;
+          const at = { tenant, deviceId: device };
+          const outcome = await release(config, desk, at, options.wait);
           console.log(
             options.json
-              ? JSON.stringify({ device, tenant: options.tenant, outcome })
+              ? JSON.stringify({ device, tenant, outcome })
               : SAID[outcome](device),
           );
           if (outcome === "asked") process.exitCode = 1;
         }),
     );
-  return command;
-}
 
 type Outcome = "released" | "not quarantined" | "asked";
 
@@ -74,7 +80,7 @@ const SAID: Readonly<Record<Outcome, (device: string) => string>> = {
  * @param waitS seconds
  * @throws Error when there is no such device
  */
-export async function release(
+async function release(
   config: Config,
   desk: Pick<LetterDesk, "quarantineOf">,
   at: { tenant: string; deviceId: string },

@@ -109,6 +109,8 @@ export interface LetterDesk {
   run(tenant: string | null, run: string): Promise<Record<LetterState, number>>;
   /** Answers how many. */
   drop(filter: LetterFilter): Promise<number>;
+  /** Names of adapters by address, for devices that have one of their own: what a rehearsal goes by. */
+  adapters(tenant: string | null): Promise<Map<string, string>>;
   /** Devices in quarantine now. */
   quarantined(tenant: string | null): Promise<Quarantined[]>;
   /** Null for a device that there is none of; 0 for one that is not in quarantine. */

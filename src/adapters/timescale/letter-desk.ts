@@ -4,7 +4,7 @@
  */
 import { toIso } from "../../domain/time.js";
 import { UNREPLAYABLE } from "../../domain/replay.js";
-import { TOPIC } from "../../domain/names.js";
+import { address, TOPIC } from "../../domain/names.js";
 import type { DeadLetterReason } from "../../errors.js";
 import type {
   LetterCause,
@@ -70,6 +70,10 @@ const RUN = `
   WHERE run = $2 AND ($1::text IS NULL OR tenant_id = $1) GROUP BY state`;
 
 const DROP = `UPDATE ingest_errors SET state = 'dropped', moved_at = now() WHERE ${FILTER} AND ${UNSETTLED}`;
+
+const ADAPTERS = `
+  SELECT tenant_id, equip_uuid, adapter FROM equipments
+  WHERE adapter IS NOT NULL AND ($1::text IS NULL OR tenant_id = $1)`;
 
 const QUARANTINED = `
   SELECT tenant_id, equip_uuid, ${microsecondsOf("quarantined_until")} AS until_us FROM equipments
@@ -186,6 +190,20 @@ export function createLetterDesk(options: LetterDeskOptions): LetterDesk {
       asked("drop dead letters", filter.tenant, (session) =>
         session.run(DROP, values(filter)),
       ),
+    adapters: (tenant) =>
+      asked("read devices' adapters", tenant, async (session) => {
+        const rows = await session.rows<{
+          tenant_id: string;
+          equip_uuid: string;
+          adapter: string;
+        }>(ADAPTERS, [tenant]);
+        return new Map(
+          rows.map((row) => [
+            address(row.tenant_id, row.equip_uuid),
+            row.adapter,
+          ]),
+        );
+      }),
     quarantined: (tenant) =>
       asked("read the quarantine", tenant, async (session) =>
         (

@@ -2,6 +2,7 @@
 import type { FastifyPluginAsyncTypebox } from "@fastify/type-provider-typebox";
 import type { FastifyRequest } from "fastify";
 import { ulid } from "ulid";
+import { chooserOf } from "../../domain/adapters/registry.js";
 import { createDecoder } from "../../domain/decode.js";
 import type {
   LetterDesk,
@@ -76,9 +77,11 @@ export function deadLetterRoutes(
 
   async function rehearsed(tenant: string, filter: LetterFilter, most: number) {
     const signal = AbortSignal.timeout(REPLAY_MS);
+    const adapters = await desk.adapters(tenant);
     const { decode } = createDecoder({
       ...deps.settings.rules,
       tenants: new Set([tenant]),
+      adapterOf: chooserOf(() => adapters),
     });
     try {
       return await replayer.rehearse(filter, { limit: most, decode, signal });
