@@ -7,6 +7,7 @@ import type { DeviceState, Effects } from "../src/domain/device.js";
 import { effectsWith, joinEffects } from "../src/domain/effects.js";
 import { deadLetterOf } from "../src/domain/message-letter.js";
 import type { Message } from "../src/domain/message.js";
+import { isReplay } from "../src/domain/replay.js";
 import { reasonOf } from "../src/errors.js";
 import type { Observer } from "../src/ports.js";
 import { SUPERVISION } from "./supervision.js";
@@ -105,6 +106,8 @@ function oneByOne(
           ],
         }),
       );
+      // Whoever replays what still crashes has not made the device any worse.
+      if (isReplay(message.source)) continue;
       crashesMs = [...crashesMs, nowMs];
       if (crashesMs.length >= SUPERVISION.crashesToQuarantine) {
         const quarantinedUntilMs = nowMs + SUPERVISION.quarantineMs;

@@ -75,7 +75,7 @@ export const ERRORS = {
     message:
       "the MQTT broker's accounts cannot be managed from here: that takes Mosquitto with its dynamic security plugin, and its control user in MQTT_ADMIN_URL; make the account with the broker's own tools",
     canRetry: false,
-    status: 501,
+    status: 409,
   },
   FENCED: {
     message:

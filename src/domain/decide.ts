@@ -15,6 +15,7 @@ import {
   type Point,
 } from "./message.js";
 import { unbearable } from "./points.js";
+import { isReplay } from "./replay.js";
 import { toSeconds } from "./time.js";
 
 export interface DeviceRules {
@@ -115,10 +116,10 @@ export function deviceReducer(rules: DeviceRules): ApplyMessages {
 
 /**
  * What the broker had kept (a retained message, sent to every new session of the bridge) says nothing of now: a device that
- * died long ago would come online with it, and one that is alive go.
+ * died long ago would come online with it, and one that is alive go. Nor does a replay, which says what was.
  */
 const isOfNow = ({ source }: Message): boolean =>
-  source.headers[HEADER.retained] !== "1";
+  source.headers[HEADER.retained] !== "1" && !isReplay(source);
 
 function sawAlive(draft: Draft, message: Message, atUs: number): void {
   if (!isOfNow(message)) return;

@@ -27,6 +27,7 @@ import {
 } from "./message.js";
 import { address, deviceTopic, parseTopic } from "./names.js";
 import { sortPoints } from "./points.js";
+import { originOf } from "./replay.js";
 import {
   readAck,
   readBulk,
@@ -53,12 +54,13 @@ export function createDecoder(rules: DecodeRules): Decoder {
   const { tenantPrefix, adapterOf = adapterFor } = rules;
   const judge = createJudge(rules);
 
-  function decode(record: LogRecord): Message | DeadLetter {
+  function decode(given: LogRecord): Message | DeadLetter {
+    const record = originOf(given);
     const key = keyText(record);
     const envelope = readEnvelope(record, key);
     if (isFault(envelope)) return deadEnvelope(record, envelope);
     const outcome =
-      judge.place(record, key, envelope.address) ??
+      judge.place(given, key, envelope.address) ??
       judge.tenant(envelope.tenant) ??
       judge.arrival(envelope.arrivalUs) ??
       messageOf(record, envelope);

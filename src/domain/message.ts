@@ -17,7 +17,7 @@ export interface LogRecord {
 }
 export type LogHeaders = Readonly<Record<string, string>>;
 
-/** Names of the headers that the bridge puts on a record. */
+/** Names of the headers that the bridge puts on a record, and a replay. */
 export const HEADER = {
   /** Time of arrival at the bridge, Unix milliseconds. */
   arrival: "arrival-ms",
@@ -28,6 +28,8 @@ export const HEADER = {
   dup: "mqtt-dup",
   /** "1" for what the broker had kept for a topic (retained), and not for what a device says at this moment. */
   retained: "mqtt-retained",
+  /** topic/partition/offset where a replayed record lay first. */
+  replayOf: "replay-of",
 } as const;
 
 /** What a value is compared and stored as; a point that changes its class becomes a second sensor. */

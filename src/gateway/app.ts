@@ -23,11 +23,13 @@ import { authRoutes } from "./routes/auth.js";
 import { bulkRoutes } from "./routes/bulk.js";
 import { commandRoutes } from "./routes/commands.js";
 import { credentialRoutes } from "./routes/credentials.js";
+import { deadLetterRoutes } from "./routes/dead-letters.js";
 import { deviceRoutes } from "./routes/devices.js";
 import { eventRoutes } from "./routes/events.js";
 import { explainRoutes } from "./routes/explain.js";
 import { healthRoutes } from "./routes/health.js";
 import { ingestTestRoutes } from "./routes/ingest-test.js";
+import { quarantineRoutes } from "./routes/quarantine.js";
 import { secureHeaders } from "./secure-headers.js";
 import { cutSlowBodies } from "./slow-bodies.js";
 
@@ -127,6 +129,11 @@ export function buildGateway(deps: GatewayDeps): FastifyInstance {
   if (deps.credentials !== undefined)
     all.push(credentialRoutes(deps.credentials));
   if (deps.explain !== undefined) all.push(explainRoutes(deps, deps.explain));
+  if (deps.letters !== undefined)
+    all.push(
+      deadLetterRoutes(deps, deps.letters),
+      quarantineRoutes(deps, deps.letters.desk),
+    );
   if (deps.uploads !== undefined) all.push(bulkRoutes(deps, deps.uploads));
   for (const prefix of ["", "/api/v1"])
     for (const routes of all) app.register(routes, { prefix });

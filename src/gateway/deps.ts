@@ -18,6 +18,7 @@ import type { RateLimits } from "./auth/limits.js";
 import type { UploadDeps } from "./bulk/uploads.js";
 import type { DependencyHealth } from "./dependency-health.js";
 import type { ExplainDeps } from "./explain.js";
+import type { LetterDeps } from "./routes/dead-letters.js";
 
 export interface GatewayDeps {
   readonly view: DeviceViewReader;
@@ -41,6 +42,8 @@ export interface GatewayDeps {
   readonly credentials?: CredentialDesk | undefined;
   /** Without it no reading is explained. */
   readonly explain?: ExplainDeps | undefined;
+  /** Without it dead letters and quarantine are not shown. */
+  readonly letters?: LetterDeps | undefined;
   /** Without it no uploads are taken. */
   readonly uploads?: UploadDeps | undefined;
 }

@@ -2,6 +2,7 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import { isSegment } from "../domain/names.js";
 import type * as Acts from "./devices-acts.js";
+import { releaseCommand } from "./quarantine.js";
 
 const HELP = `
 Every device gets a user name of its own, a password that is shown this once, and rights to its own topics alone; it must
@@ -21,7 +22,9 @@ acknowledge the command with ok, and keep the old one until it has.
   twinstream devices add --from ids.txt --if-none --json > credentials.jsonl
   twinstream devices rotate dev-1
   twinstream devices revoke dev-1 --username dev-1~1
-  twinstream devices list --due`;
+  twinstream devices list --due
+
+  twinstream devices release dev-1                         end its quarantine: see twinstream quarantine`;
 
 export function devicesCommand(): Command {
   const command = new Command("devices")
@@ -100,6 +103,7 @@ export function devicesCommand(): Command {
     .action((options: { asAnyDevice?: true }) =>
       act((acts, tools) => acts.init(tools, options.asAnyDevice === true)),
     );
+  command.addCommand(releaseCommand());
   return command;
 }
 

@@ -10,6 +10,7 @@ import { createRateCounter } from "../adapters/redis/rate-limit.js";
 import { createAccounts } from "../adapters/timescale/accounts.js";
 import { createDeviceRecords } from "../adapters/timescale/device-records.js";
 import { createExplainReader } from "../adapters/timescale/explain-reader.js";
+import { createLetterDesk } from "../adapters/timescale/letter-desk.js";
 import { type Config, listOf } from "../config.js";
 import { TwinstreamError } from "../errors.js";
 import { buildGateway } from "../gateway/app.js";
@@ -19,6 +20,7 @@ import {
   type DependencyCheck,
 } from "../gateway/dependency-health.js";
 import { followHorizon } from "../gateway/horizon.js";
+import { createReplayer } from "../pipeline/replay.js";
 import { keepCredentials } from "./credentials.js";
 import { decodeRules } from "./decode-rules.js";
 import { logConnection } from "./kafka-log.js";
@@ -32,6 +34,8 @@ const GREETING_MS = 2000;
 const LOGIN_CONNECTIONS = 4;
 /** Database connections for devices' adapters at most: people ask for them, not programs. */
 const ADAPTER_CONNECTIONS = 2;
+/** And for what operators ask of the dead letters. */
+const LETTER_CONNECTIONS = 2;
 
 export const gateway: Role = {
   name: "gateway",
@@ -84,6 +88,13 @@ export const gateway: Role = {
       poolMax: ADAPTER_CONNECTIONS,
     });
     base.onStop("adapters", () => adapters.close());
+    const desk = createLetterDesk({
+      url: config.DATABASE_URL,
+      name: "gateway dead letters",
+      role: "twinstream_gateway",
+      poolMax: LETTER_CONNECTIONS,
+    });
+    base.onStop("dead letters", () => desk.close());
 
     const uploads = openUploads(base, log);
     const horizon = followHorizon(view, observer);
@@ -109,6 +120,10 @@ export const gateway: Role = {
       adapters,
       log,
       credentials: keepCredentials(base),
+      letters: {
+        desk,
+        replayer: createReplayer({ desk, log: inspector, writer: log }),
+      },
       uploads,
       observer,
       clock: Date.now,

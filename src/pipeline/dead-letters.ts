@@ -1,4 +1,7 @@
-/** Dead letters on their way to the log: the record as it came, with its reason and its origin in the headers. */
+/**
+ * Dead letters on their way to the log: the record as it came, with its reason and its origin among its headers, so that it
+ * can be replayed from there.
+ */
 import type { DeadLetter } from "../domain/message.js";
 import { TOPIC } from "../domain/names.js";
 import type {
@@ -21,6 +24,7 @@ export function deadLetterRecord(
     key: source.key === null ? null : source.key.toString("utf8"),
     value: source.value,
     headers: {
+      ...source.headers,
       reason: letter.reason,
       error: letter.detail.slice(0, ERROR_CHARS),
       "source-topic": source.topic,

@@ -134,6 +134,7 @@ export function createFlusher(deps: FlusherDeps): Flusher {
       fence: deps.stored.map((at) => moveOf(at, prepared)),
       changes,
       deadLetters: prepared.flatMap((one) => one.deadLetters),
+      replays: prepared.flatMap((one) => one.replays),
       commandChanges: commands,
       presence: [...presence, ...deps.presence(changes)],
       expectDuplicates,

@@ -1,20 +1,18 @@
 /** Everything that a batch of records should have left in the database, looked for at once. */
 import { isDeadLetter } from "../domain/decode.js";
 import type { DeadLetter, LogRecord, Message } from "../domain/message.js";
+import { placeText, replayedPlace } from "../domain/replay.js";
 import type {
   AckKey,
   CommandKey,
   EventKey,
+  LedgerLetter,
   LedgerStore,
-  Place,
   ReadingKey,
   StoredReading,
 } from "../ports.js";
 import type { OffsetRange } from "./ledger-plan.js";
 import type { Found } from "./ledger-verdict.js";
-
-/** Header of a dead letter that was put on the log again: the place of its first record. */
-const REPLAY_OF = "replay-of";
 
 export interface Decoded {
   readonly record: LogRecord;
@@ -63,64 +61,60 @@ export async function lookUp(
     commands.missing(store.commands),
   ]);
   const absent = new Set(missing.flatMap((some) => [...some]));
-  const wholes = new Map<number, string>();
-  const items = new Map<number, Map<number, string>>();
-  for (const { offset, item, reason } of letters)
-    if (item === -1) wholes.set(offset, reason);
-    else if (items.has(offset)) items.get(offset)!.set(item, reason);
-    else items.set(offset, new Map([[item, reason]]));
-  await addReplayed(batch, wholes, store, clusterId);
+  const standing = byPlace(letters);
+  const replayed = await lettersOfReplays(batch, store, clusterId);
 
   let next = 0;
-  return batch.map(({ record: { offset }, outcome }, i) => {
+  return batch.map(({ record, outcome }, i) => {
     const count = pointsOf(outcome).length;
     const own: readonly (StoredReading | null)[] =
       count === 0 ? [] : rows.slice(next, next + count);
     next += count;
+    const present = !absent.has(i);
+    const took =
+      !isDeadLetter(outcome) &&
+      (count === 0 ? present : own.some((reading) => reading !== null));
+    const here = standing.get(placeText(record));
+    const first = replayed(record);
     return {
-      whole: wholes.get(offset) ?? null,
-      items: items.get(offset) ?? NO_ITEMS,
+      whole: here?.whole ?? (took ? null : (first?.whole ?? null)),
+      items: here?.items ?? first?.items ?? NO_ITEMS,
       readings: own,
-      present: !absent.has(i),
+      present,
     };
   });
 }
 
-/** A dead letter that fails again when it is replayed keeps its first row: no second letter stands at the new offset. */
-async function addReplayed(
-  batch: readonly Decoded[],
-  wholes: Map<number, string>,
-  store: LedgerStore,
-  clusterId: string,
-): Promise<void> {
-  const origins = new Map<number, Place>();
-  for (const { record } of batch) {
-    const origin = placeOf(record.headers[REPLAY_OF]);
-    if (origin !== null && !wholes.has(record.offset))
-      origins.set(record.offset, origin);
-  }
-  if (origins.size === 0) return;
-  const nameOf = ({ topic, partition, offset }: Place): string =>
-    `${topic}/${partition}/${offset}`;
-  const letters = await store.lettersAt([...origins.values()], clusterId);
-  const reasons = new Map(letters.map((one) => [nameOf(one), one.reason]));
-  for (const { record, outcome } of batch) {
-    const origin = origins.get(record.offset);
-    const reason =
-      origin === undefined ? undefined : reasons.get(nameOf(origin));
-    if (isDeadLetter(outcome) && reason !== undefined)
-      wholes.set(record.offset, reason);
-  }
+interface Letters {
+  /** Why the whole record is one; null when only points of it are. */
+  whole: string | null;
+  readonly items: Map<number, string>;
 }
 
-/** `iot-data/3/1234`; null for anything else. */
-function placeOf(text: string | undefined): Place | null {
-  const parts = /^([A-Za-z0-9._-]+)\/(\d{1,9})\/(\d{1,15})$/.exec(text ?? "");
-  if (parts === null) return null;
-  return {
-    topic: parts[1]!,
-    partition: Number(parts[2]),
-    offset: Number(parts[3]),
+function byPlace(letters: readonly LedgerLetter[]): Map<string, Letters> {
+  const places = new Map<string, Letters>();
+  for (const { item, reason, ...place } of letters) {
+    const name = placeText(place);
+    const one = places.get(name) ?? { whole: null, items: new Map() };
+    places.set(name, one);
+    if (item === -1) one.whole = reason;
+    else one.items.set(item, reason);
+  }
+  return places;
+}
+
+/** What fails again when it is replayed keeps its first letter: none stands at the new offset. */
+async function lettersOfReplays(
+  batch: readonly Decoded[],
+  store: LedgerStore,
+  clusterId: string,
+): Promise<(record: LogRecord) => Letters | undefined> {
+  const origins = batch.flatMap(({ record }) => replayedPlace(record) ?? []);
+  if (origins.length === 0) return () => undefined;
+  const letters = byPlace(await store.lettersAt(origins, clusterId));
+  return (record) => {
+    const place = replayedPlace(record);
+    return place === null ? undefined : letters.get(placeText(place));
   };
 }
 

@@ -8,6 +8,7 @@ import type {
   ViewChange,
 } from "../domain/device.js";
 import type { DeadLetter, LogRecord, Message } from "../domain/message.js";
+import { isReplay, type LogPlace, replayedPlace } from "../domain/replay.js";
 import type {
   Clock,
   DeviceView,
@@ -24,6 +25,8 @@ export interface Prepared {
   readonly store: readonly StoreChange[];
   /** Records that never reached an actor. */
   readonly deadLetters: readonly DeadLetter[];
+  /** Where the replayed ones of its records lay first. */
+  readonly replays: readonly LogPlace[];
   readonly points: number;
   /** Messages known again as redelivered. */
   readonly duplicates: number;
@@ -89,14 +92,17 @@ export async function prepare(
   for (const messages of groups.values()) {
     const first = messages[0]!.arrivalUs;
     const last = messages[messages.length - 1]!.arrivalUs;
-    if (oldestUs === 0 || first < oldestUs) oldestUs = first;
     if (last > newestUs) newestUs = last;
+    // A replay arrived long ago: that is no latency of ours.
+    if (isReplay(messages[0]!.source)) continue;
+    if (oldestUs === 0 || first < oldestUs) oldestUs = first;
   }
   return {
     slice,
     view: effects.map((effect) => effect.view),
     store: effects.map((effect) => effect.store),
     deadLetters,
+    replays: replaysIn(slice.records),
     points: effects.reduce((sum, { outcome }) => sum + outcome.points, 0),
     duplicates: effects.reduce(
       (sum, { outcome }) => sum + outcome.duplicates,
@@ -106,6 +112,15 @@ export async function prepare(
     newestUs,
     lastRecordMs: slice.records[slice.records.length - 1]!.timestampMs,
   };
+}
+
+function replaysIn(records: readonly LogRecord[]): LogPlace[] {
+  const places: LogPlace[] = [];
+  for (const record of records) {
+    const place = replayedPlace(record);
+    if (place !== null) places.push(place);
+  }
+  return places;
 }
 
 /** Spawns an actor for each device that has none, with what the database and Redis remember, in one round trip each. */

@@ -1,6 +1,6 @@
 /** What the database knows of one reading. Times are microseconds since the Unix epoch. */
 import type { TypeClass } from "../domain/message.js";
-import type { Place } from "./ledger.js";
+import type { LogPlace } from "../domain/replay.js";
 
 export interface ReadingFacts {
   /** Whether the tenant has such a device. */
@@ -24,7 +24,7 @@ export interface SensorFacts {
   readonly laterUs: number | null;
 }
 
-export interface LetterFacts extends Place {
+export interface LetterFacts extends LogPlace {
   readonly id: number;
   /** -1 for the whole record. */
   readonly item: number;
@@ -48,6 +48,6 @@ export interface ExplainReader {
     lane: { readonly topic: string; readonly partition: number },
   ): Promise<ReadingFacts>;
   /** Letters of these records and of their points. */
-  letters(tenant: string, places: readonly Place[]): Promise<LetterFacts[]>;
+  letters(tenant: string, places: readonly LogPlace[]): Promise<LetterFacts[]>;
   close(): Promise<void>;
 }

@@ -1,5 +1,6 @@
 /** What the check of the log against the database looks up. Times are microseconds since the Unix epoch. */
 import type { TypeClass } from "../domain/message.js";
+import type { LogPlace } from "../domain/replay.js";
 
 export interface ReadingKey {
   readonly tenant: string;
@@ -39,14 +40,7 @@ export interface CommandKey {
   readonly cmdId: string;
 }
 
-/** A place on the log. */
-export interface Place {
-  readonly topic: string;
-  readonly partition: number;
-  readonly offset: number;
-}
-
-export interface StoredLetter extends Place {
+export interface LedgerLetter extends LogPlace {
   /** -1 for the whole record. */
   readonly item: number;
   readonly reason: string;
@@ -92,12 +86,12 @@ export interface LedgerStore {
       readonly to: number;
     },
     clusterId: string,
-  ): Promise<StoredLetter[]>;
-  /** Letters of whole records at these places. */
+  ): Promise<LedgerLetter[]>;
+  /** Letters of the records at these places, and of their points. */
   lettersAt(
-    places: readonly Place[],
+    places: readonly LogPlace[],
     clusterId: string,
-  ): Promise<StoredLetter[]>;
+  ): Promise<LedgerLetter[]>;
   events(keys: readonly EventKey[]): Promise<boolean[]>;
   /** Whether an ack of the command is kept that this one does not stand before (by the smallest time, then hash). */
   acks(keys: readonly AckKey[]): Promise<boolean[]>;

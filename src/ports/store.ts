@@ -8,6 +8,7 @@ import type {
   StoreChange,
 } from "../domain/device.js";
 import type { CommandRequest, DeadLetter } from "../domain/message.js";
+import type { LogPlace } from "../domain/replay.js";
 
 /** Where a partition of a topic stands, as its fence row says. */
 export interface Claim {
@@ -69,6 +70,8 @@ export interface Flush {
   readonly changes: readonly StoreChange[];
   /** Records that never reached an actor. */
   readonly deadLetters: readonly DeadLetter[];
+  /** Where the replayed ones of its records lay first: their letters are settled, or fail again. */
+  readonly replays: readonly LogPlace[];
   readonly commandChanges: readonly CommandChange[];
   readonly presence: readonly PresenceChange[];
   /** Go through staging at once: duplicates are expected. */

@@ -218,6 +218,7 @@ export async function claimLane(
     ],
     changes: [],
     deadLetters: [],
+    replays: [],
     commandChanges: [],
     presence: [],
     expectDuplicates: false,

@@ -43,13 +43,15 @@ telemetryStoreConformance("in-memory double", {
           .map(({ address: device, ...row }) => ({ device, ...row }))
           .sort(by((row) => [row.device, row.name, row.timeUs])),
       letters: async () =>
-        [...store.letters.values()]
-          .map((letter) => ({
+        [...store.letters]
+          .map(([at, letter]) => ({
             offset: letter.source.offset,
             item: letter.item,
             reason: letter.reason,
             device: letter.deviceId,
             payload: letter.payload.toString("latin1"),
+            attempts: letter.attempts,
+            replayed: store.replayed.has(at),
           }))
           .sort(by((letter) => [letter.offset, letter.item])),
       commands: async () =>

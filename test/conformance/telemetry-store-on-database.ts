@@ -125,8 +125,10 @@ function looking(
         reason: string;
         device_id: string | null;
         payload: Buffer;
+        attempts: number;
+        state: string;
       }>(
-        "SELECT log_offset, item, reason, device_id, payload FROM ingest_errors ORDER BY log_offset, item",
+        "SELECT log_offset, item, reason, device_id, payload, attempts, state FROM ingest_errors ORDER BY log_offset, item",
       );
       return rows.map((row) => ({
         offset: Number(row.log_offset),
@@ -134,6 +136,8 @@ function looking(
         reason: row.reason,
         device: row.device_id,
         payload: row.payload.toString("latin1"),
+        attempts: row.attempts,
+        replayed: row.state === "stored",
       }));
     },
     commands: async () => {

@@ -1,4 +1,4 @@
-/** Rows and dead letters, as every TelemetryStore must keep them. */
+/** Rows, as every TelemetryStore must keep them. */
 import * as assert from "uvu/assert";
 import type { StoreTest } from "./telemetry-store.js";
 import {
@@ -201,43 +201,5 @@ export function rowTests(test: StoreTest): void {
     assert.equal([(await rows()).length, (await letters()).length], [0, 0]);
     assert.is(moved(await lane.flush(1, over)).stored, 1);
     assert.equal([(await rows()).length, (await letters()).length], [1, 1]);
-  });
-
-  test("dead letters are kept once a place, of messages and of devices alike", async ({
-    store,
-    letters,
-  }) => {
-    const dev = device("dev-1");
-    await store.register(PARTITION, [dev], []);
-    const lane = await claimLane(store);
-    const nul = letter(1, {
-      detail: "a \0 in it",
-      tenant: null,
-      deviceId: null,
-      topic: "a\0b",
-      payload: Buffer.from([0, 255]),
-    });
-    const changes = [
-      change(dev, {
-        deadLetters: [
-          letter(2, { item: 3 }),
-          letter(2, { item: 4, reason: "conflict" }),
-        ],
-      }),
-    ];
-    await lane.flush(3, { deadLetters: [letter(0), nul], changes });
-    await lane.flush(3, {
-      deadLetters: [letter(0, { reason: "invalid_schema" })],
-      changes,
-    });
-    assert.equal(
-      (await letters()).map((l) => [l.offset, l.item, l.reason, l.device]),
-      [
-        [0, -1, "parse_error", "dev-1"],
-        [1, -1, "parse_error", null],
-        [2, 3, "parse_error", "dev-1"],
-        [2, 4, "conflict", "dev-1"],
-      ],
-    );
   });
 }

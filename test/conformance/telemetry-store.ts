@@ -10,6 +10,7 @@ import { commandTests } from "./telemetry-store-commands.js";
 import { deviceTests } from "./telemetry-store-devices.js";
 import { fenceTests } from "./telemetry-store-fence.js";
 import { ledgerTests } from "./telemetry-store-ledger.js";
+import { letterTests } from "./telemetry-store-letters.js";
 import { rowTests } from "./telemetry-store-rows.js";
 
 /** A store that nobody else uses, and a look into it that does not go through the port. */
@@ -60,6 +61,9 @@ export interface SeenLetter {
   readonly reason: string;
   readonly device: string | null;
   readonly payload: string;
+  readonly attempts: number;
+  /** Its replay took effect. */
+  readonly replayed: boolean;
 }
 export interface SeenCommand {
   readonly state: CommandState;
@@ -102,6 +106,7 @@ export function telemetryStoreConformance(
 
   fenceTests(test);
   rowTests(test);
+  letterTests(test);
   deviceTests(test);
   commandTests(test);
   ledgerTests(test);

@@ -146,6 +146,7 @@ async function withFlusher(
           view: [applied.effects.view],
           store: [applied.effects.store],
           deadLetters: letters,
+          replays: [],
           points: 0,
           duplicates: 0,
           oldestUs: 0,

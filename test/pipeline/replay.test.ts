@@ -75,6 +75,7 @@ function createGround(messages: readonly DataMessage[]) {
           })),
           changes: [effects.store],
           deadLetters: [],
+          replays: [],
           commandChanges: [],
           presence: [],
           expectDuplicates: false,

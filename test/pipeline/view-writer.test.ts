@@ -154,6 +154,7 @@ async function withWriter(
           view: [applied.effects.view],
           store: [applied.effects.store],
           deadLetters: [],
+          replays: [],
           points: 0,
           duplicates: 0,
           oldestUs: 0,

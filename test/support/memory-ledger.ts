@@ -74,15 +74,13 @@ export function createMemoryLedger(store: MemoryStore): MemoryLedger {
           one.offset < to,
       ),
     lettersAt: async (places) =>
-      letters().filter(
-        (one) =>
-          one.item === -1 &&
-          places.some(
-            (place) =>
-              place.topic === one.topic &&
-              place.partition === one.partition &&
-              place.offset === one.offset,
-          ),
+      letters().filter((one) =>
+        places.some(
+          (place) =>
+            place.topic === one.topic &&
+            place.partition === one.partition &&
+            place.offset === one.offset,
+        ),
       ),
     events: async (keys) =>
       keys.map(({ tenant, deviceId, timeUs, hash }) =>

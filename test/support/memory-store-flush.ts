@@ -1,6 +1,7 @@
 /** A flush of the in-memory TelemetryStore: judged first, then applied at once. */
 import type { Row } from "../../src/domain/device.js";
 import type { CommandRequest, DeadLetter } from "../../src/domain/message.js";
+import { placeText } from "../../src/domain/replay.js";
 import { toIso } from "../../src/domain/time.js";
 import {
   type CommandLife,
@@ -132,16 +133,12 @@ export function commit(
         ref: { ...known.ref, site: device.site },
       });
   }
-  for (const letter of [
+  keepLetters(state, batch, [
     ...batch.deadLetters,
     ...batch.changes.flatMap((change) => change.deadLetters),
     ...judged.conflicts,
     ...judged.refused.map(letterOfRefused),
-  ]) {
-    const { topic, partition, offset } = letter.source;
-    const place = `${topic}/${partition}/${offset}/${letter.item}`;
-    if (!state.letters.has(place)) state.letters.set(place, letter);
-  }
+  ]);
   state.flushes.push(batch);
   const { duplicates, conflicts, refused } = judged;
   return {
@@ -154,6 +151,35 @@ export function commit(
     ended,
     sawDuplicates: duplicates + conflicts.length > 0,
   };
+}
+
+function keepLetters(
+  state: MemoryState,
+  { replays }: Flush,
+  letters: readonly DeadLetter[],
+): void {
+  const failed = new Set(
+    letters
+      .filter(({ item }) => item < 0)
+      .map(({ source }) => placeText(source)),
+  );
+  const again = new Set<string>();
+  for (const place of new Set(replays.map(placeText)))
+    for (const [at, { source, reason }] of state.letters) {
+      if (placeText(source) !== place || state.replayed.has(at)) continue;
+      if (reason === "conflict") continue;
+      again.add(at);
+      if (!failed.has(place)) state.replayed.add(at);
+    }
+  for (const letter of letters) {
+    const at = `${placeText(letter.source)}/${letter.item}`;
+    const known = state.letters.get(at);
+    if (known === undefined) state.letters.set(at, letter);
+    else if (again.has(at)) {
+      state.replayed.delete(at);
+      state.letters.set(at, { ...letter, attempts: known.attempts + 1 });
+    }
+  }
 }
 
 function insertCommands(state: MemoryState, batch: Flush): CommandRequest[] {

@@ -68,6 +68,8 @@ export interface MemoryState {
   readonly acks: Map<string, MemoryAck>;
   /** By `topic/partition/offset/item`. */
   readonly letters: Map<string, DeadLetter>;
+  /** Those whose replay took effect. */
+  readonly replayed: Set<string>;
   /** By `equipment/time/hash`. */
   readonly events: Map<string, EventMessage>;
   /** Flushes that committed, oldest first. */
@@ -85,6 +87,7 @@ export function createMemoryState(): MemoryState {
     commands: new Map(),
     acks: new Map(),
     letters: new Map(),
+    replayed: new Set(),
     events: new Map(),
     flushes: [],
     lastId: 0,

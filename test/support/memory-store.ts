@@ -41,6 +41,8 @@ export interface MemoryStore extends TelemetryStore {
   readonly acks: ReadonlyMap<string, MemoryAck>;
   /** By `topic/partition/offset/item`. */
   readonly letters: ReadonlyMap<string, DeadLetter>;
+  /** Those whose replay took effect. */
+  readonly replayed: ReadonlySet<string>;
   /** By `equipment/time/hash`. */
   readonly events: ReadonlyMap<string, EventMessage>;
   readonly gaps: readonly {
@@ -75,8 +77,17 @@ interface Fault {
 
 export function createMemoryStore(): MemoryStore {
   const state = createMemoryState();
-  const { fences, devices, rows, commands, acks, letters, events, flushes } =
-    state;
+  const {
+    fences,
+    devices,
+    rows,
+    commands,
+    acks,
+    letters,
+    replayed,
+    events,
+    flushes,
+  } = state;
   const gaps: { topic: string; partition: number; from: number; to: number }[] =
     [];
   const faults: Fault[] = [];
@@ -138,6 +149,7 @@ export function createMemoryStore(): MemoryStore {
     commandsById: commands,
     acks,
     letters,
+    replayed,
     events,
     gaps,
     flushes,

@@ -15,6 +15,7 @@ import type { Database, Session } from "./connect.js";
 import {
   letterOfConflict,
   letterOfRefused,
+  settleReplays,
   storeDeadLetters,
 } from "./dead-letters.js";
 import { storeDeviceMarks, storePresence } from "./equipment-changes.js";
@@ -73,6 +74,7 @@ async function store(
     ...stored.conflicts.map(letterOfConflict),
     ...stored.refused.map(letterOfRefused),
   ];
+  await settleReplays(session, batch.replays, letters, batch.clusterId);
   await storeDeadLetters(session, letters, batch.clusterId);
   await beforeCommit(stored.refused);
   const { duplicates, conflicts, refused } = stored;

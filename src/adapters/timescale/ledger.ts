@@ -8,7 +8,7 @@ import type {
   EventKey,
   LedgerStore,
   ReadingKey,
-  StoredLetter,
+  LedgerLetter,
   StoredReading,
 } from "../../ports.js";
 import { toIso } from "../../domain/time.js";
@@ -52,7 +52,7 @@ const LETTERS_AT = `
   SELECT log_topic, log_partition, log_offset, item, reason
   FROM unnest($1::text[], $2::int[], $3::bigint[]) AS g (log_topic, log_partition, log_offset)
   JOIN ingest_errors e USING (log_topic, log_partition, log_offset)
-  WHERE e.item = -1 AND e.cluster_id IS NOT DISTINCT FROM $4`;
+  WHERE e.cluster_id IS NOT DISTINCT FROM $4`;
 
 const EVENTS = `
   SELECT g.ordinal
@@ -264,7 +264,7 @@ interface LetterRow {
   reason: string;
 }
 
-const letterOf = (row: LetterRow): StoredLetter => ({
+const letterOf = (row: LetterRow): LedgerLetter => ({
   topic: row.log_topic,
   partition: row.log_partition,
   offset: Number(row.log_offset),
