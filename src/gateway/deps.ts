@@ -6,6 +6,7 @@ import type {
   AnalyticsReader,
   Clock,
   CredentialDesk,
+  CommandKeys,
   DeviceRecords,
   DeviceViewReader,
   LogWriter,
@@ -22,6 +23,7 @@ import type { ExplainDeps } from "./explain.js";
 export interface GatewayDeps {
   readonly view: DeviceViewReader;
   readonly records: DeviceRecords;
+  readonly commandKeys: CommandKeys;
   readonly analytics: AnalyticsReader;
   readonly adapters: AdapterDesk;
   readonly log: LogWriter;

@@ -110,6 +110,8 @@ export function command(
     createdUs: NOW_US,
     expiresUs: NOW_US + 60_000_000,
     queue: false,
+    supersedes: null,
+    precondition: null,
     extra: { command: "start" },
     ...over,
   };
@@ -219,6 +221,7 @@ export async function claimLane(
     changes: [],
     deadLetters: [],
     commandChanges: [],
+    toJudge: [],
     presence: [],
     expectDuplicates: false,
     ...over,

@@ -76,6 +76,7 @@ function createGround(messages: readonly DataMessage[]) {
           changes: [effects.store],
           deadLetters: [],
           commandChanges: [],
+          toJudge: [],
           presence: [],
           expectDuplicates: false,
         },
