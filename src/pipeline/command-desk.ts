@@ -55,7 +55,7 @@ interface Open {
   /** Its condition holds, or held when it may have been sent: it is sent without asking again. */
   judged: boolean;
   expiring: boolean;
-  /** When it was last published. */
+  /** When it was last published, and may have reached somebody. */
   triedMs: number;
 }
 
@@ -67,6 +67,8 @@ interface Recipient {
   readonly underWay: Map<Open, number>;
   /** The broker found no subscriber: what waits, waits until the device shows life. */
   asleep: boolean;
+  /** Nothing is published before: it showed life just after nobody was subscribed. The whole queue waits, in its order. */
+  restUntilMs: number;
   open: number;
 }
 
@@ -101,7 +103,14 @@ export function createCommandDesk(deps: {
     const { address } = device;
     let of = recipients.get(address);
     if (of === undefined) {
-      of = { device, waiting: [], underWay: new Map(), asleep: false, open: 0 };
+      of = {
+        device,
+        waiting: [],
+        underWay: new Map(),
+        asleep: false,
+        restUntilMs: 0,
+        open: 0,
+      };
       recipients.set(address, of);
     }
     const entry: Open = {
@@ -150,6 +159,7 @@ export function createCommandDesk(deps: {
     if (ended || of.asleep || of.waiting.length === 0 || !link.connected())
       return;
     const nowMs = clock();
+    if (nowMs <= of.restUntilMs) return;
     for (const [entry, sinceMs] of of.underWay)
       if (sinceMs <= nowMs - PACE_MS) of.underWay.delete(entry);
     const still: Open[] = [];
@@ -186,7 +196,9 @@ export function createCommandDesk(deps: {
           return;
         }
         entry.of.asleep = true;
+        entry.of.restUntilMs = nowMs + RETRY_MS;
         entry.judged = false;
+        entry.triedMs = -Infinity;
         change(entry, "queued", NO_SUBSCRIBER);
         waitAgain(entry);
       },

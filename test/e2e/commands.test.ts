@@ -36,6 +36,7 @@ test("from the request to the ack, and whatever else may happen to a command", a
     await unknownId(running, device);
     await offlineAndQueued(running);
     await neverAnswered(running, device);
+    await queuedUp(running);
     await withdrawn(running);
     await listed(running, device);
   });
@@ -244,6 +245,20 @@ async function neverAnswered(
   assert.equal(await shown(running, given), expired, "terminal for good");
   const [ack] = await keptAcks(running, given.cmd_id);
   assert.is(ack?.late, true, "the ack that came too late is kept as that");
+}
+
+/** More than go to a device at a time, none of them acknowledged. */
+async function queuedUp(running: Running): Promise<void> {
+  const given: string[] = [];
+  for (let n = 0; n < 20; n++) {
+    const order = { op: `step-${n}`, queue: true, ttl_s: 300 };
+    given.push((await give(running, "press-6", order)).cmd_id);
+  }
+  const device = await connectDevice(running, "press-6");
+  await device.hello();
+  await device.heard(given.at(-1)!);
+  const heard = device.commands.map(({ cmd_id }) => cmd_id);
+  assert.equal(heard, given, "each once, in their order");
 }
 
 /** Keys, slots, conditions, cancellations and waiting, as a client sees them. */

@@ -113,7 +113,7 @@ keys("one that the log did not acknowledge goes again under its id", () =>
 
 keys("a refused command leaves its key free", () =>
   withGateway(async (rig) => {
-    rig.view.putOnline({ other: NOW_S });
+    await rig.view.putOnline({ other: NOW_S });
     assert.is((await rig.post(URL, { op: "x" }, KEY)).status, 409);
     await bringOnline(rig);
     rig.time.nowMs += 1000;

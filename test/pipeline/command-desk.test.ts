@@ -248,6 +248,19 @@ test("one device's long queue holds no other device up", async () => {
   assert.is(link.ids().at(-1), "c200");
 });
 
+test("a command that the broker does not take holds up none of those behind it", async () => {
+  const { desk: at, link, answered, pass } = desk();
+  link.answer("breaks");
+  at.queued(queued("c1"));
+  await answered();
+  link.answer("delivered");
+  at.queued(queued("c2"));
+  assert.equal(link.ids(), ["c1", "c2"]);
+  pass(6000);
+  at.again();
+  assert.equal(link.ids(), ["c1", "c2", "c1"]);
+});
+
 test("after no subscriber the queue waits as a whole, and keeps its order when the device comes", async () => {
   const { desk: at, link, answered, pass } = desk();
   link.answer("no_subscriber");
@@ -257,10 +270,17 @@ test("after no subscriber the queue waits as a whole, and keeps its order when t
   pass(6000);
   at.again();
   assert.is(link.sent.length, 8, "the others are not even tried");
+  at.awake(["dev-1"]);
+  await answered();
+  assert.is(link.sent.length, 16, "nobody there again");
   link.answer("delivered");
   at.awake(["dev-1"]);
   await answered();
-  assert.equal(link.ids().slice(8), many(100, 108));
+  assert.is(link.sent.length, 16, "too soon, for the others as well");
+  pass(6000);
+  at.again();
+  await answered();
+  assert.equal(link.ids().slice(16), many(100, 108));
 });
 
 const guarded = (cmdId: string) => ({

@@ -55,7 +55,7 @@ export function createOutcomes(deps: {
     try {
       for (const [tenant, ids] of byTenant(waiting)) {
         const ended = await deps.records.endedCommands(tenant, ids);
-        for (const one of [...waiting])
+        for (const one of waiting)
           if (one.tenant === tenant && ended.has(one.cmdId)) one.answer();
       }
     } catch (error) {
@@ -91,7 +91,7 @@ export function createOutcomes(deps: {
     stop() {
       stopped = true;
       if (timer !== null) clearTimeout(timer);
-      for (const { answer } of [...waiting]) answer();
+      for (const { answer } of waiting) answer();
     },
   };
 }
