@@ -1,7 +1,7 @@
 /**
  * A lane's open commands: published once the flush that made them `queued` has committed, a few at a time for each device,
  * oldest first, followed by what the broker answers, and expired by the log's own time. Whether a change takes effect, and
- * whether a condition holds, is decided in the flush, never here.
+ * whether a condition holds, is decided in the flush, never here. (Over 300 lines: the phases are moved in one place.)
  *
  * A command's phase is one of
  * - waiting: for its turn, for the broker, or for its device to show life.
@@ -75,7 +75,7 @@ interface Recipient {
 /** A command that the broker found no subscriber for, or that found no broker, is tried again after this long. */
 const RETRY_MS = 5000;
 /** Commands under way to one device at most: one that comes back to a long queue is not flooded. */
-export const WINDOW = 8;
+const WINDOW = 8;
 /** A device that does not acknowledge gets the next ones after this long: a stuck command holds no other up for longer. */
 const PACE_MS = 1000;
 

@@ -1,4 +1,4 @@
-/** The life of commands, as every TelemetryStore must keep it. */
+/** The life of commands, as every TelemetryStore must keep it. Longer than 300 lines: one part of the port, one suite. */
 import * as assert from "uvu/assert";
 import type { CommandChange } from "../../src/ports.js";
 import { seededRandom } from "../../src/simulator/random.js";

@@ -1,4 +1,7 @@
-/** A command's whole life, from the request to the device and back, over real HTTP, log, MQTT and database. */
+/**
+ * A command's whole life, from the request to the device and back, over real HTTP, log, MQTT and database. Longer than 300
+ * lines: the stories share a stack.
+ */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { withRunning, type Running } from "../support/fleet.js";
