@@ -157,6 +157,11 @@ export const ERRORS = {
     canRetry: false,
     status: 404,
   },
+  COMMAND_ENDED: {
+    message: "the command has ended and can no longer be canceled",
+    canRetry: false,
+    status: 409,
+  },
   METHOD_NOT_ALLOWED: {
     message:
       "this address does not take this method; the Allow header names those it takes",
@@ -191,7 +196,7 @@ export const ERRORS = {
   },
   IDEMPOTENCY_KEY_TAKEN: {
     message:
-      "this Idempotency-Key belongs to another upload; use a key of its own for each",
+      "this Idempotency-Key belongs to another request; use a key of its own for each",
     canRetry: false,
     status: 422,
   },

@@ -3,8 +3,9 @@ import { isUtf8 } from "node:buffer";
 import { reasonOf } from "../errors.js";
 import { type Fault, fault, invalid, isFault, shown } from "./fault.js";
 import { unstorablePath } from "./json-text.js";
-import type { CommandRequest } from "./message.js";
+import type { CancelRequest, CommandRequest } from "./message.js";
 import { DEFAULT_TENANT, isSegment } from "./names.js";
+import { readPrecondition } from "./precondition.js";
 import { parseTime } from "./time.js";
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -14,7 +15,7 @@ export interface CommandRecord {
   readonly tenant: string;
   readonly deviceId: string;
   /** Null for a release from quarantine. */
-  readonly request: CommandRequest | null;
+  readonly request: CommandRequest | CancelRequest | null;
   /** When it was asked for, microseconds; null where the record does not say. */
   readonly askedUs: number | null;
 }
@@ -44,8 +45,12 @@ export function readCommandRecord(value: Buffer | null): CommandRecord | Fault {
         askedUs: Number.isNaN(askedUs) ? null : askedUs,
       };
     }
-    case "cancel":
-      return invalid("kind: cancelling commands is not part of this version");
+    case "cancel": {
+      const request = readCancel(fields, tenant, deviceId);
+      return isFault(request)
+        ? request
+        : { tenant, deviceId, request, askedUs: request.askedUs };
+    }
     default:
       return invalid(
         `kind: expected command, cancel or release, got ${shown(kind)}`,
@@ -78,19 +83,14 @@ function readFields(value: Buffer | null): Fields | Fault {
 }
 
 function readRequest(fields: Fields): CommandRequest | Fault {
-  const { cmd_id: cmdId, op, params = {}, queue = false } = fields;
-  const by = fields["by"] ?? "";
+  const { op, params = {}, queue = false } = fields;
+  const named = readNames(fields);
+  if (isFault(named)) return named;
   const extra = fields["extra"] ?? {};
   const createdUs = parseTime(fields["ts"]);
   const expiresUs = parseTime(fields["expires_at"]);
-  if (typeof cmdId !== "string" || !/^[\x21-\x7e]{1,128}$/.test(cmdId))
-    return invalid(
-      `cmd_id: expected 1 to 128 visible ASCII characters, got ${shown(cmdId)}`,
-    );
   if (typeof op !== "string" || op === "")
     return invalid(`op: expected a string that is not empty, got ${shown(op)}`);
-  if (typeof by !== "string")
-    return invalid(`by: expected a string, got ${shown(by)}`);
   if (Number.isNaN(createdUs))
     return invalid(`ts: expected a time, got ${shown(fields["ts"])}`);
   if (Number.isNaN(expiresUs))
@@ -101,20 +101,55 @@ function readRequest(fields: Fields): CommandRequest | Fault {
     return invalid(`queue: expected true or false, got ${shown(queue)}`);
   if (typeof extra !== "object" || Array.isArray(extra))
     return invalid(`extra: expected an object, got ${shown(extra)}`);
-  for (const condition of ["supersedes", "precondition"] as const)
-    // Executing a command without regard to its condition would be worse than refusing it.
-    if (fields[condition] !== undefined && fields[condition] !== null)
-      return invalid(`${condition}: not part of this version`);
+  const supersedes = fields["supersedes"] ?? null;
+  if (
+    supersedes !== null &&
+    (typeof supersedes !== "string" || !/^.{1,128}$/su.test(supersedes))
+  )
+    return invalid(
+      `supersedes: expected a slot's name of 1 to 128 characters, got ${shown(supersedes)}`,
+    );
+  const condition = fields["precondition"] ?? null;
+  const precondition = condition === null ? null : readPrecondition(condition);
+  // Executing a command without regard to its condition would be worse than refusing it.
+  if (precondition !== null && isFault(precondition)) return precondition;
   return {
-    cmdId,
+    ...named,
     op,
     params,
-    by,
     createdUs,
     expiresUs,
     queue,
+    supersedes,
+    precondition,
     extra: extra as Fields,
   };
+}
+
+function readCancel(
+  fields: Fields,
+  tenant: string,
+  deviceId: string,
+): CancelRequest | Fault {
+  const named = readNames(fields);
+  if (isFault(named)) return named;
+  const askedUs = parseTime(fields["ts"]);
+  if (Number.isNaN(askedUs))
+    return invalid(`ts: expected a time, got ${shown(fields["ts"])}`);
+  return { tenant, deviceId, cancels: named.cmdId, by: named.by, askedUs };
+}
+
+/** Which command, and who says so. */
+function readNames(fields: Fields): { cmdId: string; by: string } | Fault {
+  const { cmd_id: cmdId } = fields;
+  const by = fields["by"] ?? "";
+  if (typeof cmdId !== "string" || !/^[\x21-\x7e]{1,128}$/.test(cmdId))
+    return invalid(
+      `cmd_id: expected 1 to 128 visible ASCII characters, got ${shown(cmdId)}`,
+    );
+  if (typeof by !== "string")
+    return invalid(`by: expected a string, got ${shown(by)}`);
+  return { cmdId, by };
 }
 
 const notASegment = (field: string, value: unknown): Fault =>

@@ -102,6 +102,9 @@ export function deviceReducer(rules: DeviceRules): ApplyMessages {
         case "command":
           draft.commands.push(message.command);
           break;
+        case "cancel":
+          draft.commands.push(message.cancel);
+          break;
         case "release":
           draft.quarantinedUntilMs = 0;
           draft.noted++;

@@ -9,6 +9,7 @@
 import { hash } from "node:crypto";
 import type { JsonObject } from "./adapters/adapter.js";
 import { adapterFor } from "./adapters/registry.js";
+import { isCancel } from "./command-life.js";
 import { readCommandRecord } from "./command-request.js";
 import { bytesOf, deadLetter, type Known } from "./dead-letter.js";
 import {
@@ -195,8 +196,9 @@ export function createDecoder(rules: DecodeRules): Decoder {
       site: null,
       arrivalUs: asked.askedUs ?? record.timestampMs * 1000,
     };
-    return request === null
-      ? { kind: "release", ...base }
+    if (request === null) return { kind: "release", ...base };
+    return isCancel(request)
+      ? { kind: "cancel", ...base, cancel: request }
       : { kind: "command", ...base, command: request };
   }
 

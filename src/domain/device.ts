@@ -11,11 +11,13 @@
  * - fence: the row of `stream_offsets` that says how far a partition is stored and by which claim (epoch).
  * - view: what Redis shows; it can always be rebuilt from the log and the database.
  * - mark: how far of a partition the view has been written.
+ * - slot: of a device's commands of one slot the latest is the one to be executed.
  * - dead letter: a record or reading kept with its reason instead of being stored.
  * - passivate: let an idle actor go; its device wakes again with its next message.
  */
 import type {
   AckMessage,
+  CancelRequest,
   CommandRequest,
   DeadLetter,
   EventMessage,
@@ -109,7 +111,8 @@ export interface StoreChange {
   readonly device: DeviceRef;
   readonly rows: readonly Row[];
   readonly acks: readonly AckMessage[];
-  readonly commands: readonly CommandRequest[];
+  /** In log order. */
+  readonly commands: readonly (CommandRequest | CancelRequest)[];
   readonly events: readonly EventMessage[];
   readonly deadLetters: readonly DeadLetter[];
   /** Newest arrival in the batch, microseconds; 0 when nothing in it shows that the device lives. */
@@ -124,7 +127,7 @@ export interface StoreChange {
   readonly firmware: string | null;
 }
 
-/** How the records of a batch ended, for the counters (`noted`: hello, state, bulk note, release). */
+/** How the records of a batch ended, for the counters (`noted`: hello, state, bulk note, release, command, cancel). */
 export interface Outcome {
   readonly data: number;
   readonly hello: number;

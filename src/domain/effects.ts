@@ -14,6 +14,7 @@ import type {
 } from "./device.js";
 import type {
   AckMessage,
+  CancelRequest,
   CommandRequest,
   DeadLetter,
   EventMessage,
@@ -43,7 +44,7 @@ export interface Draft {
   readonly publish: string[];
   readonly rows: Row[];
   readonly acks: AckMessage[];
-  readonly commands: CommandRequest[];
+  readonly commands: (CommandRequest | CancelRequest)[];
   readonly events: EventMessage[];
   readonly deadLetters: DeadLetter[];
 }

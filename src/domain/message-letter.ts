@@ -43,7 +43,13 @@ export const readingBytes = (
 /** The MQTT topic that the device used; the log's for what comes from no device. */
 function topicOf(message: Message, tenantPrefix: string): string {
   const { kind, source } = message;
-  if (kind === "command" || kind === "release" || kind === "bulk")
-    return source.topic;
-  return deviceTopic(message, kind, tenantPrefix) ?? source.topic;
+  switch (kind) {
+    case "command":
+    case "cancel":
+    case "release":
+    case "bulk":
+      return source.topic;
+    default:
+      return deviceTopic(message, kind, tenantPrefix) ?? source.topic;
+  }
 }

@@ -3,6 +3,7 @@
  * (`…Us`; exact in a double until 2255), unless a name says otherwise.
  */
 import type { DeadLetterReason } from "../errors.js";
+import type { Precondition } from "./precondition.js";
 
 /** A record as it lies on the log. Offsets are exact in a double (< 2^53). */
 export interface LogRecord {
@@ -130,6 +131,10 @@ export interface CommandMessage extends MessageBase {
   readonly kind: "command";
   readonly command: CommandRequest;
 }
+export interface CancelMessage extends MessageBase {
+  readonly kind: "cancel";
+  readonly cancel: CancelRequest;
+}
 export interface ReleaseMessage extends MessageBase {
   readonly kind: "release";
 }
@@ -143,6 +148,7 @@ export type Message =
   | AckMessage
   | BulkMessage
   | CommandMessage
+  | CancelMessage
   | ReleaseMessage;
 
 /** A command as the gateway put it on the log. */
@@ -155,8 +161,22 @@ export interface CommandRequest {
   readonly expiresUs: number;
   /** Whether it may wait for a device that is offline. */
   readonly queue: boolean;
+  /** Its slot: a command takes the place of the device's older ones of the same slot; null for none. */
+  readonly supersedes: string | null;
+  /** It is sent only if this holds then. */
+  readonly precondition: Precondition | null;
   /** Extra top-level keys of the request, passed through to the device. */
   readonly extra: Readonly<Record<string, unknown>>;
+}
+
+/** The wish that a command be no longer executed, or at least no longer waited for. */
+export interface CancelRequest {
+  readonly tenant: string;
+  readonly deviceId: string;
+  /** The command's id. */
+  readonly cancels: string;
+  readonly by: string;
+  readonly askedUs: number;
 }
 
 /** A record, or one point of it, that is kept with its reason instead of being stored. */

@@ -6,6 +6,7 @@ import type {
   AnalyticsReader,
   Clock,
   CredentialDesk,
+  CommandKeys,
   DeviceRecords,
   DeviceViewReader,
   LogWriter,
@@ -23,6 +24,7 @@ import type { LetterDeps } from "./routes/dead-letters.js";
 export interface GatewayDeps {
   readonly view: DeviceViewReader;
   readonly records: DeviceRecords;
+  readonly commandKeys: CommandKeys;
   readonly analytics: AnalyticsReader;
   readonly adapters: AdapterDesk;
   readonly log: LogWriter;

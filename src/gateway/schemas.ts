@@ -26,6 +26,11 @@ export const text = (most: number, description: string) =>
     description,
   });
 
+export const idempotencyKey = (description: string) =>
+  Type.Optional(
+    Type.String({ pattern: "^[\\x21-\\x7e]{1,255}$", description }),
+  );
+
 export const cursor = Type.Optional(text(128, "`next` of the page before"));
 
 export const moment = (description: string) =>

@@ -8,6 +8,7 @@ import { createAdapterDesk } from "../adapters/timescale/adapter-desk.js";
 import { createAnalyticsReader } from "../adapters/timescale/analytics-reader.js";
 import { createRateCounter } from "../adapters/redis/rate-limit.js";
 import { createAccounts } from "../adapters/timescale/accounts.js";
+import { createCommandKeys } from "../adapters/timescale/command-keys.js";
 import { createDeviceRecords } from "../adapters/timescale/device-records.js";
 import { createExplainReader } from "../adapters/timescale/explain-reader.js";
 import { createLetterDesk } from "../adapters/timescale/letter-desk.js";
@@ -30,6 +31,8 @@ import { openUploads } from "./uploads.js";
 const READINESS_MS = 1000;
 /** Milliseconds a broker may take to greet back. */
 const GREETING_MS = 2000;
+/** Database connections for idempotency keys of commands at most; each is held for a statement or two. */
+const KEY_CONNECTIONS = 4;
 /** Database connections for log-ins and refreshes at most; no more passwords than two are checked at a time. */
 const LOGIN_CONNECTIONS = 4;
 /** Database connections for devices' adapters at most: people ask for them, not programs. */
@@ -56,6 +59,12 @@ export const gateway: Role = {
       poolMax: config.DB_POOL_MAX,
     });
     base.onStop("database", () => records.close());
+    const commandKeys = createCommandKeys({
+      url: config.DATABASE_URL,
+      name: "gateway command keys",
+      poolMax: KEY_CONNECTIONS,
+    });
+    base.onStop("command keys", () => commandKeys.close());
     // Connections of its own: long questions and exports leave those of the device pages alone.
     const analytics = createAnalyticsReader({
       url: config.DATABASE_READ_URL ?? config.DATABASE_URL,
@@ -116,6 +125,7 @@ export const gateway: Role = {
     const app = buildGateway({
       view,
       records,
+      commandKeys,
       analytics,
       adapters,
       log,

@@ -12,6 +12,7 @@ import { createDecoder } from "../domain/decode.js";
 import { deviceReducer, type ApplyMessages } from "../domain/decide.js";
 import { TOPIC } from "../domain/names.js";
 import { follow } from "../pipeline/follow.js";
+import type { CommandLink, TelemetryStore } from "../ports.js";
 import { createPatience, waitsFor } from "../pipeline/patience.js";
 import { createProcessor } from "../pipeline/processor.js";
 import { LANE_TOPICS } from "../pipeline/lane-deps.js";
@@ -30,10 +31,16 @@ export const processor: Role = {
   start: (base) => startProcessor(base),
 };
 
-/** @param reducer stands in for the device's own in tests of the supervision. */
+/** What stands in for the processor's own parts in tests that plant a fault. */
+export interface Planted {
+  readonly reducer?: (own: ApplyMessages) => ApplyMessages;
+  readonly store?: (own: TelemetryStore) => TelemetryStore;
+  readonly link?: (own: CommandLink) => CommandLink;
+}
+
 export async function startProcessor(
   base: RoleBase,
-  reducer: (own: ApplyMessages) => ApplyMessages = (own) => own,
+  planted: Planted = {},
 ): Promise<void> {
   const { config, observer, readiness } = base;
   const connection = logConnection(base, "processor");
@@ -102,15 +109,16 @@ export async function startProcessor(
     groupId: config.PROCESSOR_GROUP,
     topics: LANE_TOPICS,
   });
+  const reducer = deviceReducer(rules);
   const running = createProcessor({
     feed,
     log,
     deadLetters,
-    store,
+    store: planted.store?.(store) ?? store,
     view,
-    link,
+    link: planted.link?.(link) ?? link,
     actors: createActorSystem({
-      applyMessages: reducer(deviceReducer(rules)),
+      applyMessages: planted.reducer?.(reducer) ?? reducer,
       tenantPrefix: config.MQTT_TENANT_PREFIX,
       observer,
     }),

@@ -10,7 +10,8 @@ import {
   type Registry,
 } from "prom-client";
 import { DEAD_LETTER_REASONS } from "../errors.js";
-import type { CommandState, CredentialAct, PresenceMove } from "../ports.js";
+import type { CredentialAct, PresenceMove } from "../ports.js";
+import { COMMAND_STATES } from "../domain/command-life.js";
 import { createWeightedHistogram } from "./weighted-histogram.js";
 
 export const MESSAGE_TYPES = ["telem", "ack", "event", "hello"] as const;
@@ -29,15 +30,6 @@ const CREDENTIAL_ACTS: readonly CredentialAct[] = [
   "not_taken",
   "ended",
   "mended",
-];
-const COMMAND_STATES: readonly CommandState[] = [
-  "accepted",
-  "queued",
-  "sent",
-  "delivered",
-  "acked",
-  "failed",
-  "expired",
 ];
 /** Seconds; a hot batch takes milliseconds, a flush tens of them, a stalled store minutes. */
 const SECONDS = [

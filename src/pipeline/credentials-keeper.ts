@@ -179,6 +179,8 @@ export function createKeeper(options: KeeperOptions): Keeper {
         createdUs: nowMs * 1000,
         expiresUs: (nowMs + COMMAND_MS) * 1000,
         queue: false,
+        supersedes: null,
+        precondition: null,
         extra: { answer_by: toIso((nowMs + ANSWER_MS) * 1000) },
       },
       nowMs,

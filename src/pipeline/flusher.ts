@@ -2,11 +2,13 @@
  * The cold stage: what Redis has answered for gathers, and a flush takes all of it into one database transaction, then
  * tells the consumer group. One flush is in flight a lane, the next gathers.
  */
+import { isCancel } from "../domain/command-life.js";
 import type { DeviceRef, Sensor, StoreChange } from "../domain/device.js";
 import type { CommandRequest } from "../domain/message.js";
 import type {
   Clock,
   CommandChange,
+  CommandState,
   FenceMove,
   Flush,
   FlushResult,
@@ -14,6 +16,7 @@ import type {
   Observer,
   PresenceChange,
   TelemetryStore,
+  ToJudge,
 } from "../ports.js";
 import { deadLetterProducer } from "./dead-letters.js";
 import { reportFlush } from "./flush-report.js";
@@ -33,7 +36,9 @@ export interface Taken {
   readonly prepared: readonly Prepared[];
   readonly changes: readonly StoreChange[];
   readonly queued: readonly { device: DeviceRef; request: CommandRequest }[];
-  readonly ended: readonly string[];
+  /** Commands whose condition holds. */
+  readonly judged: readonly string[];
+  readonly ended: readonly { cmdId: string; state: CommandState }[];
   /** The result of this flush is unknown, an earlier try had been committed: look the commands up. */
   readonly unknown: boolean;
 }
@@ -64,6 +69,8 @@ export interface Flusher {
     commands: readonly CommandChange[],
     presence: readonly PresenceChange[],
   ): void;
+  /** A command to be sent if its condition holds once the next flush has stored what it takes. */
+  judge(one: ToJudge): void;
   /** A quiet lane looks at its fence every so often: an operator may have moved it, or another process claimed it. */
   lookAtFence(): void;
   /** Waits for a flush in flight; none starts until `resume`. */
@@ -84,6 +91,7 @@ export function createFlusher(deps: FlusherDeps): Flusher {
   let messages = 0;
   let commands: CommandChange[] = [];
   let presence: PresenceChange[] = [];
+  let toJudge: ToJudge[] = [];
   let timer: NodeJS.Timeout | null = null;
   let due = false;
   let held = false;
@@ -93,7 +101,10 @@ export function createFlusher(deps: FlusherDeps): Flusher {
   let flushedMs = clock();
 
   const empty = (): boolean =>
-    gathered.length === 0 && commands.length === 0 && presence.length === 0;
+    gathered.length === 0 &&
+    commands.length === 0 &&
+    presence.length === 0 &&
+    toJudge.length === 0;
 
   function kick(): void {
     if (ended || empty()) return;
@@ -136,6 +147,7 @@ export function createFlusher(deps: FlusherDeps): Flusher {
       deadLetters: prepared.flatMap((one) => one.deadLetters),
       replays: prepared.flatMap((one) => one.replays),
       commandChanges: commands,
+      toJudge,
       presence: [...presence, ...deps.presence(changes)],
       expectDuplicates,
     };
@@ -143,6 +155,7 @@ export function createFlusher(deps: FlusherDeps): Flusher {
     messages = 0;
     commands = [];
     presence = [];
+    toJudge = [];
     const startedMs = clock();
     flushedMs = startedMs;
     await patiently(() => register(flush));
@@ -188,6 +201,10 @@ export function createFlusher(deps: FlusherDeps): Flusher {
     add(moreCommands, morePresence) {
       commands.push(...moreCommands);
       presence.push(...morePresence);
+      kick();
+    },
+    judge(one) {
+      toJudge.push(one);
       kick();
     },
     lookAtFence() {
@@ -236,15 +253,16 @@ function takenBy(
   if (result.fence === "moved" && result.queued.length > 0) {
     const inserted = new Set(result.queued.map((request) => request.cmdId));
     for (const { device, commands } of flush.changes)
-      for (const request of commands)
-        if (inserted.delete(request.cmdId)) queued.push({ device, request });
+      for (const order of commands)
+        if (!isCancel(order) && inserted.delete(order.cmdId))
+          queued.push({ device, request: order });
   }
   return {
     prepared,
     changes: flush.changes,
     queued,
-    ended:
-      result.fence === "moved" ? result.ended.map(({ cmdId }) => cmdId) : [],
+    judged: result.fence === "moved" ? result.judged : [],
+    ended: result.fence === "moved" ? result.ended : [],
     unknown: result.fence === "already",
   };
 }

@@ -109,6 +109,7 @@ export function createSession(deps: LaneDeps, start: SessionStart): Session {
     clock,
     observer,
     changed: (changes) => flusher.add(changes, []),
+    judge: (one) => flusher.judge(one),
   });
 
   const presence = createPresenceWatch({
@@ -165,8 +166,9 @@ export function createSession(deps: LaneDeps, start: SessionStart): Session {
 
   // ------------------------------------------------------------ after a flush
 
-  function flushed({ prepared, changes, queued, ended, unknown }: Taken): void {
+  function flushed(taken: Taken): void {
     if (signal.aborted) return;
+    const { prepared, changes } = taken;
     intake.stored(prepared.map(({ slice }) => slice));
     for (const { slice, newestUs } of prepared) {
       if (slice.topic === TOPIC.data) appliedUs = Math.max(appliedUs, newestUs);
@@ -180,12 +182,15 @@ export function createSession(deps: LaneDeps, start: SessionStart): Session {
     start.committed(
       LANE_TOPICS.map((topic) => ({ topic, offset: done(topic) })),
     );
-    desk.ended(ended);
-    desk.queued(queued);
+    for (const { state } of taken.ended)
+      observer.emit({ type: "command", state, count: 1 });
+    desk.ended(taken.ended.map(({ cmdId }) => cmdId));
+    desk.judged(taken.judged);
+    desk.queued(taken.queued);
     desk.awake(
       changes.filter(({ seenUs }) => seenUs > 0).map((c) => c.device.address),
     );
-    if (unknown) loadCommands().catch(fail);
+    if (taken.unknown) loadCommands().catch(fail);
   }
 
   function passivate(): void {

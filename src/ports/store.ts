@@ -7,8 +7,17 @@ import type {
   Sensor,
   StoreChange,
 } from "../domain/device.js";
+import type {
+  CommandChange,
+  CommandState,
+  ToJudge,
+  Transition,
+} from "../domain/command-life.js";
 import type { CommandRequest, DeadLetter } from "../domain/message.js";
+import type { Precondition } from "../domain/precondition.js";
 import type { LogPlace } from "../domain/replay.js";
+
+export type { CommandChange, CommandState, ToJudge };
 
 /** Where a partition of a topic stands, as its fence row says. */
 export interface Claim {
@@ -32,22 +41,13 @@ export interface FenceMove {
   readonly lastRecordMs: number | null;
 }
 
-export type CommandState =
-  "accepted" | "queued" | "sent" | "delivered" | "acked" | "failed" | "expired";
-
-/** Evidence that changes a command's state, other than its request and the device's ack. */
-export interface CommandChange {
-  readonly cmdId: string;
-  readonly state: "queued" | "sent" | "delivered" | "expired";
-  readonly atUs: number;
-  readonly evidence: string;
-}
-
 /** A command that is not in a terminal state. */
 export interface OpenCommand {
   readonly device: DeviceRef;
   readonly request: CommandRequest;
   readonly state: CommandState;
+  /** Its condition was found to hold and it may have been sent since: it is not judged again, only sent. */
+  readonly judged: boolean;
 }
 
 export interface PresenceChange {
@@ -73,6 +73,8 @@ export interface Flush {
   /** Where the replayed ones of its records lay first: their letters are settled, or fail again. */
   readonly replays: readonly LogPlace[];
   readonly commandChanges: readonly CommandChange[];
+  /** Commands to be sent after this flush, if their condition holds by what it leaves stored. */
+  readonly toJudge: readonly ToJudge[];
   readonly presence: readonly PresenceChange[];
   /** Go through staging at once: duplicates are expected. */
   readonly expectDuplicates: boolean;
@@ -91,8 +93,10 @@ export type FlushResult =
       readonly duplicates: number;
       readonly conflicts: number;
       readonly refused: number;
-      /** Commands inserted by this flush: to be sent now. */
+      /** Commands inserted by this flush that it has not ended: to be sent now. */
       readonly queued: readonly CommandRequest[];
+      /** Of `toJudge`, those whose condition holds: to be sent now. */
+      readonly judged: readonly string[];
       /** Commands that this flush ended. */
       readonly ended: readonly { cmdId: string; state: CommandState }[];
       /** Whether rows met others of the same sensor and time. */
@@ -194,9 +198,39 @@ export interface DeviceRecords {
     deviceId: string,
     cmdId: string,
   ): Promise<CommandRecord | null>;
+  /** Which of these commands are in a terminal state. */
+  endedCommands(
+    tenant: string,
+    cmdIds: readonly string[],
+  ): Promise<ReadonlySet<string>>;
   ping(): Promise<void>;
   close(): Promise<void>;
 }
+
+/** Under which idempotency keys commands were given. */
+export interface CommandKeys {
+  /** The command of this key, unless the key is from before `sinceMs`. */
+  find(place: KeyPlace, sinceMs: number): Promise<KeyedCommand | null>;
+  /** Puts the command under the key if it is free or from before `sinceMs`, and answers what stands there then. */
+  take(
+    place: KeyPlace,
+    command: KeyedCommand,
+    sinceMs: number,
+  ): Promise<KeyedCommand>;
+  close(): Promise<void>;
+}
+export interface KeyPlace {
+  readonly tenant: string;
+  readonly deviceId: string;
+  readonly key: string;
+}
+export interface KeyedCommand {
+  readonly cmdId: string;
+  readonly createdMs: number;
+  /** Hex SHA-256 of the request that gave it. */
+  readonly bodyHash: string;
+}
+
 export interface DeviceRecord {
   readonly deviceId: string;
   readonly tenant: string;
@@ -227,5 +261,7 @@ export interface CommandRecord {
   readonly err: string | null;
   readonly createdUs: number;
   readonly expiresUs: number;
-  readonly history: readonly { state: string; at: string; evidence: string }[];
+  readonly supersedes: string | null;
+  readonly precondition: Precondition | null;
+  readonly history: readonly Transition[];
 }

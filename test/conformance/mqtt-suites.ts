@@ -231,6 +231,8 @@ export function someCommand(
     createdUs: nowMs * 1000,
     expiresUs: (nowMs + 60_000) * 1000,
     queue: false,
+    supersedes: null,
+    precondition: null,
     extra,
   };
 }

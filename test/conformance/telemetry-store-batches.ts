@@ -110,6 +110,8 @@ export function command(
     createdUs: NOW_US,
     expiresUs: NOW_US + 60_000_000,
     queue: false,
+    supersedes: null,
+    precondition: null,
     extra: { command: "start" },
     ...over,
   };
@@ -220,6 +222,7 @@ export async function claimLane(
     deadLetters: [],
     replays: [],
     commandChanges: [],
+    toJudge: [],
     presence: [],
     expectDuplicates: false,
     ...over,

@@ -485,6 +485,8 @@ const anyMessage = fc.oneof(
         createdUs: 0,
         expiresUs: 0,
         queue: false,
+        supersedes: null,
+        precondition: null,
         extra: {},
       },
     }),

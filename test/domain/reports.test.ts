@@ -3,6 +3,7 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { createDecoder, isDeadLetter } from "../../src/domain/decode.js";
 import type {
+  CommandRequest,
   DeadLetter,
   LogRecord,
   Message,
@@ -236,7 +237,34 @@ commands("a request is read whole", () => {
       createdUs: Date.UTC(2025, 10, 20, 10) * 1000,
       expiresUs: Date.UTC(2025, 10, 20, 10, 5) * 1000,
       queue: true,
+      supersedes: null,
+      precondition: null,
       extra: { command: "reset_fault" },
+    },
+  });
+});
+
+commands("it may take a slot and have a condition", () => {
+  const precondition = { point: "status", op: "ne", value: "RUN" };
+  const { command } = own(
+    requested({ ...asked, supersedes: "speed", precondition }),
+  );
+  const { supersedes, precondition: read } = command as CommandRequest;
+  assert.is(supersedes, "speed");
+  assert.equal(read, precondition);
+});
+
+commands("a cancellation names a command of its device", () => {
+  const { tenant, device_id, cmd_id, by, ts } = asked;
+  const value = { kind: "cancel", tenant, device_id, cmd_id, by, ts };
+  assert.equal(own(requested(value)), {
+    kind: "cancel",
+    cancel: {
+      tenant: "acme",
+      deviceId: "dev-1",
+      cancels: "01K9ZX",
+      by: "ana",
+      askedUs: Date.UTC(2025, 10, 20, 10) * 1000,
     },
   });
 });
@@ -253,6 +281,8 @@ commands("tenant, params, by, queue and extra may be left out", () => {
     createdUs: Date.UTC(2025, 10, 20, 10) * 1000,
     expiresUs: Date.UTC(2025, 10, 20, 10, 5) * 1000,
     queue: false,
+    supersedes: null,
+    precondition: null,
     extra: {},
   });
 });
@@ -268,7 +298,8 @@ commands("what is no command is said in words", () => {
     [null, "parse_error: the record has no value"],
     ["{", "parse_error: "],
     ["[]", "invalid_schema: "],
-    [{ ...asked, kind: "cancel" }, "invalid_schema: kind: "],
+    [{ ...asked, kind: "cancel", cmd_id: 7 }, "invalid_schema: cmd_id: "],
+    [{ ...asked, kind: "cancel", ts: "x" }, "invalid_schema: ts: "],
     [{ ...asked, kind: "toString" }, "invalid_schema: kind: "],
     [{ ...asked, device_id: "a b" }, "invalid_schema: device_id: "],
     [{ ...asked, tenant: 7 }, "invalid_schema: tenant: "],
@@ -280,8 +311,9 @@ commands("what is no command is said in words", () => {
     [{ ...asked, expires_at: "x" }, "invalid_schema: expires_at: "],
     [{ ...asked, queue: 1 }, "invalid_schema: queue: "],
     [{ ...asked, extra: [] }, "invalid_schema: extra: "],
-    [{ ...asked, precondition: {} }, "invalid_schema: precondition: "],
-    [{ ...asked, supersedes: "c" }, "invalid_schema: supersedes: "],
+    [{ ...asked, precondition: {} }, "invalid_schema: precondition.point: "],
+    [{ ...asked, supersedes: "" }, "invalid_schema: supersedes: "],
+    [{ ...asked, supersedes: 7 }, "invalid_schema: supersedes: "],
     [{ ...asked, op: "a\u0000" }, 'invalid_schema: "op": holds NUL'],
   ] as const)
     assert.match(why(requested(value)), expected);

@@ -1,8 +1,13 @@
-/** A command's whole life, from the request to the device and back, over real HTTP, log, MQTT and database. */
+/**
+ * A command's whole life, from the request to the device and back, over real HTTP, log, MQTT and database. Longer than 300
+ * lines: the stories share a stack.
+ */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { withRunning, type Running } from "../support/fleet.js";
-import { until } from "../support/wait.js";
+import { type DiesAt, MORTAL_PROCESSOR } from "../support/mortal-processor.js";
+import { startRole } from "../support/roles.js";
+import { until, within } from "../support/wait.js";
 import {
   answer,
   give,
@@ -34,6 +39,8 @@ test("from the request to the ack, and whatever else may happen to a command", a
     await unknownId(running, device);
     await offlineAndQueued(running);
     await neverAnswered(running, device);
+    await queuedUp(running);
+    await withdrawn(running);
     await listed(running, device);
   });
 });
@@ -243,6 +250,59 @@ async function neverAnswered(
   assert.is(ack?.late, true, "the ack that came too late is kept as that");
 }
 
+/** More than go to a device at a time, none of them acknowledged. */
+async function queuedUp(running: Running): Promise<void> {
+  const given: string[] = [];
+  for (let n = 0; n < 20; n++) {
+    const order = { op: `step-${n}`, queue: true, ttl_s: 300 };
+    given.push((await give(running, "press-6", order)).cmd_id);
+  }
+  const device = await connectDevice(running, "press-6");
+  await device.hello();
+  await device.heard(given.at(-1)!);
+  const heard = device.commands.map(({ cmd_id }) => cmd_id);
+  assert.equal(heard, given, "each once, in their order");
+}
+
+/** Keys, slots, conditions, cancellations and waiting, as a client sees them. */
+async function withdrawn(running: Running): Promise<void> {
+  const device = await onlineDevice(running, "press-5");
+  const url = `${running.http}/devices/${device.id}/command`;
+  const key = { "idempotency-key": "shift-7" };
+  const order = { op: "slow", supersedes: "speed", ttl_s: 300 };
+  const asked = [1, 2].map(() => postJson<Accepted>(url, order, key));
+  const [first, again] = await Promise.all(asked);
+  assert.is(first!.body.cmd_id, again!.body.cmd_id);
+  const other = await postJson(url, { ...order, op: "fast" }, key);
+  assert.is(other.status, 422);
+  await device.heard(first!.body.cmd_id);
+  await reached(running, first!.body, "delivered");
+
+  const fast = await give(running, device.id, { ...order, op: "fast" });
+  const over = await reached(running, first!.body, "superseded");
+  assert.match(over.history.at(-1)!.evidence, fast.cmd_id);
+
+  const canceled = await fetch(`${running.http}${fast.status_url}?wait=20`, {
+    method: "DELETE",
+  });
+  assert.is(canceled.status, 200);
+  assert.is(((await canceled.json()) as Command).state, "canceled");
+  await answer(running, device, { cmd_id: fast.cmd_id });
+  assert.is((await keptAcks(running, fast.cmd_id))[0]?.late, true);
+
+  await device.data({ status: "RUN" });
+  await running.settled();
+  const guarded = await postJson<Command>(`${url}?wait=20`, {
+    op: "start",
+    precondition: { point: "status", op: "eq", value: "STOP" },
+  });
+  assert.is(guarded.status, 200);
+  assert.is(guarded.body.state, "rejected");
+  assert.match(guarded.body.history.at(-1)!.evidence, '"status" is "RUN"');
+  const heard = device.commands.map(({ cmd_id }) => cmd_id);
+  assert.not(heard.includes(guarded.body.cmd_id));
+}
+
 async function listed(running: Running, device: MqttDevice): Promise<void> {
   const { body } = await getJson<{
     device_id: string;
@@ -258,51 +318,87 @@ async function listed(running: Running, device: MqttDevice): Promise<void> {
   );
 }
 
-test("a processor killed between queued and acked: the device hears the same id again, and one end follows", async () => {
-  // A command's row is stored at once; that it was sent is not, for the five seconds in which the processor dies.
-  const settings = {
-    DEVICE_OFFLINE_TIMEOUT: "600",
-    INGEST_BATCH_SIZE: "1",
-    INGEST_BATCH_MS: "5000",
-  };
-  await withRunning(settings, async (running) => {
+test("killed at any step, gateway and processors leave a command with one history", async () => {
+  await withRunning({}, async (running) => {
     await running.start("bridge");
+    const first = await running.start("gateway");
+    const device = await connectDevice(running, "press-3");
+    const given = await give(running, device.id, { op: "start", ...WAITS });
+    await first.kill();
     await running.start("gateway");
-    const processor = await running.start("processor");
-    const device = await onlineDevice(running, "press-3");
-    device.onCommand(() => processor.signal("SIGKILL"));
-    const given = await give(running, device.id, { op: "start" });
-    await device.heard(given.cmd_id);
-    await processor.ended;
-    assert.equal(
-      states(await shown(running, given)),
-      ["accepted", "queued"],
-      "the database knows nothing of the sending",
-    );
-    // Another waits for a device that comes while nobody works.
-    const waiting = await give(running, "press-4", { op: "go", queue: true });
-    const late = await connectDevice(running, "press-4");
-    await late.hello();
+    assert.is((await shown(running, given)).state, "accepted");
 
-    await running.start("processor", { INGEST_BATCH_MS: "250" });
-    const [first, second] = [
-      await device.heard(given.cmd_id),
-      await device.heard(given.cmd_id, 2),
-    ];
-    assert.equal(second, first, "the same command, word for word");
-    await late.heard(waiting.cmd_id);
-    for (let times = 0; times < 2; times++)
-      await answer(running, device, { cmd_id: given.cmd_id });
-    await answer(running, late, { cmd_id: waiting.cmd_id });
-    for (const one of [given, waiting]) {
-      const { history } = await reached(running, one, "acked");
-      const ends = history.filter(({ state }) =>
-        ["acked", "failed", "expired"].includes(state),
-      );
-      assert.is(ends.length, 1, "one terminal state");
-      assert.is((await keptAcks(running, one.cmd_id)).length, 1);
-    }
+    await dies(running, "queued");
+    assert.equal(states(await shown(running, given)), ["accepted", "queued"]);
+    await dies(running, "sent");
+    const heard = await device.heard(given.cmd_id);
+    await device.ack({
+      cmd_id: given.cmd_id,
+      ok: true,
+      ts_exec: "2026-01-02T03:04:05Z",
+      err: null,
+    });
+    await dies(running, "ack");
+    assert.is((await keptAcks(running, given.cmd_id)).length, 0);
+    const processor = await immortal(running);
+    await oneHistory(running, given, "acked");
+    assert.is((await keptAcks(running, given.cmd_id)).length, 1);
+    for (const again of device.commands) assert.equal(again, heard);
+
+    // ---- a condition that was found to hold, and is false by the time the next processor looks
+    await device.data({ status: "STOP" });
+    await running.settled();
+    await processor.stop();
+    const guarded = await give(running, device.id, {
+      op: "start",
+      precondition: { point: "status", op: "eq", value: "STOP" },
+      ...WAITS,
+    });
+    await dies(running, "judged");
+    await device.data({ status: "RUN" });
+    await immortal(running);
+    await device.heard(guarded.cmd_id);
+    await answer(running, device, { cmd_id: guarded.cmd_id });
+    await oneHistory(running, guarded, "acked");
   });
 });
+
+const WAITS = { queue: true, ttl_s: 300 };
+let groups = 0;
+/** The next does not wait until the group has noticed the death of the one before. */
+const ownGroup = () => ({ PROCESSOR_GROUP: `processors-${++groups}` });
+const immortal = (running: Running) => running.start("processor", ownGroup());
+
+async function dies(running: Running, at: DiesAt): Promise<void> {
+  const processor = await startRole(
+    "processor",
+    { ...running.env, ...ownGroup(), DIES_AT: at },
+    { script: MORTAL_PROCESSOR },
+  );
+  try {
+    const end = await within(60_000, processor.ended, `its death at ${at}`);
+    assert.is(end, "SIGKILL", processor.output());
+  } finally {
+    await processor.kill();
+  }
+}
+
+/** Forward only, each state once, but that it may have been sent, or judged, more than once. */
+async function oneHistory(
+  running: Running,
+  given: Accepted,
+  end: string,
+): Promise<void> {
+  const { history } = await reached(running, given, end);
+  const order = ["accepted", "queued", "sent", "delivered", end];
+  const places = history.map(({ state }) => order.indexOf(state));
+  assert.equal(
+    places,
+    places.toSorted((a, b) => a - b),
+    "it went forward only",
+  );
+  const ends = history.filter(({ state }) => state === end);
+  assert.is(ends.length, 1, "one end");
+}
 
 test.run();

@@ -254,7 +254,7 @@ export function foreignRecords(nowMs: number): ForeignRecord[] {
   command(
     (device) => `{"kind":"cancel","device_id":"${device}","cmd_id":"c"}`,
     "invalid_schema",
-    "kind: cancelling commands is not part of this version",
+    "ts: expected a time, got nothing",
   );
   command(
     (device) => `{"kind":"release","device_id":"${device}"}`,

@@ -7,10 +7,14 @@ export interface Answer<T> {
 
 export const getJson = <T>(url: string): Promise<Answer<T>> => ask<T>(url);
 
-export const postJson = <T>(url: string, body: unknown): Promise<Answer<T>> =>
+export const postJson = <T>(
+  url: string,
+  body: unknown,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<Answer<T>> =>
   ask<T>(url, {
     method: "POST",
-    headers: { "content-type": "application/json" },
+    headers: { "content-type": "application/json", ...headers },
     body: JSON.stringify(body),
   });
 

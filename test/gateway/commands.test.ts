@@ -34,8 +34,14 @@ const given = (cmdId: string, more: Partial<CommandRecord> = {}) => ({
   err: null,
   createdUs: NOW_US,
   expiresUs: NOW_US + 60_000_000,
+  supersedes: null,
+  precondition: null,
   history: [
-    { state: "queued", at: "2026-01-15T10:00:00.010Z", evidence: "row" },
+    {
+      state: "queued" as const,
+      at: "2026-01-15T10:00:00.010Z",
+      evidence: "row",
+    },
   ],
   ...more,
 });
@@ -113,20 +119,19 @@ giving(
     }),
 );
 
-giving("a condition that nothing would judge is refused", () =>
+giving("slot and condition go with it to the log", () =>
   withGateway(async (rig) => {
     await bringOnline(rig, "dev-1");
-    for (const condition of ["supersedes", "precondition"]) {
-      const answer = await rig.post("/devices/dev-1/command", {
-        op: "start",
-        [condition]: "x",
-      });
-      assert.is(answer.status, 400);
-      assert.is(
-        (answer.body as { errors: { path: string }[] }).errors[0]!.path,
-        `body.${condition}`,
-      );
-    }
+    const precondition = { point: "status", op: "ne", value: "RUN" };
+    const answer = await rig.post("/devices/dev-1/command", {
+      op: "start",
+      supersedes: "speed",
+      precondition,
+    });
+    assert.is(answer.status, 202);
+    assert.is(valueOf(rig)["supersedes"], "speed");
+    assert.equal(valueOf(rig)["precondition"], precondition);
+    assert.equal(valueOf(rig)["extra"], {});
   }),
 );
 
@@ -313,6 +318,8 @@ reading("shows the row once there is one", () =>
         { state: "queued", at: "2026-01-15T10:00:00.010Z", evidence: "row" },
       ],
       by: "ana",
+      supersedes: null,
+      precondition: null,
       created_at: "2026-01-15T10:00:00.000Z",
       expires_at: "2026-01-15T10:01:00.000Z",
     });

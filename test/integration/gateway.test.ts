@@ -272,6 +272,8 @@ gateway("shows devices and commands that only the database knows", () =>
           { state: "queued", at: "2026-01-15T10:00:00.1Z", evidence: "row" },
         ],
         by: "ana",
+        supersedes: null,
+        precondition: null,
         created_at: "2026-01-15T10:00:00.000Z",
         expires_at: "2026-01-15T10:01:00.000Z",
       },

@@ -18,6 +18,8 @@ const request = (cmdId: string, lifeMs = 60_000): CommandRequest => ({
   createdUs: NOW_MS * 1000,
   expiresUs: (NOW_MS + lifeMs) * 1000,
   queue: false,
+  supersedes: null,
+  precondition: null,
   extra: {},
 });
 const queued = (...ids: string[]) =>
@@ -26,12 +28,14 @@ const open = (cmdId: string, state: CommandState) => ({
   device,
   request: request(cmdId),
   state,
+  judged: false,
 });
 const NONE: ReadonlySet<string> = new Set();
 
 function desk() {
   const link = createMemoryLink();
   const changes: string[] = [];
+  const asked: string[] = [];
   let nowMs = NOW_MS;
   const made = createCommandDesk({
     link: link.link,
@@ -41,11 +45,14 @@ function desk() {
       for (const { cmdId, state, evidence } of all)
         changes.push(`${cmdId} ${state}: ${evidence}`);
     },
+    judge: ({ cmdId }) => asked.push(cmdId),
   });
   return {
     desk: made,
     link,
     changes,
+    /** Whose conditions were to be judged. */
+    asked,
     pass: (ms: number) => {
       nowMs += ms;
     },
@@ -191,6 +198,166 @@ test("a command whose time is over is expired once, and not sent any more", asyn
   link.setConnected(true);
   at.again();
   assert.equal(link.ids(), []);
+});
+
+const many = (from: number, to: number) =>
+  Array.from({ length: to - from }, (_, i) => `c${from + i}`);
+
+test("a device with a long queue gets a few at a time, oldest first, the next as it acknowledges", async () => {
+  const { desk: at, link, answered } = desk();
+  link.setConnected(false);
+  at.queued(queued(...many(100, 130)));
+  link.setConnected(true);
+  at.again();
+  await answered();
+  assert.equal(link.ids(), many(100, 108));
+  at.ended(["c103"]);
+  await answered();
+  assert.equal(link.ids(), many(100, 109));
+  at.ended(["c100", "c101", "c102"]);
+  await answered();
+  assert.equal(link.ids(), many(100, 112));
+});
+
+test("a device that acknowledges nothing, or a broker that answers nothing, holds no command up", async () => {
+  for (const how of ["delivered", "silence"] as const) {
+    const { desk: at, link, answered, pass } = desk();
+    link.answer(how);
+    at.queued(queued(...many(100, 120)));
+    await answered();
+    assert.equal(link.ids(), many(100, 108), how);
+    pass(500);
+    at.again();
+    assert.equal(link.ids(), many(100, 108), how);
+    pass(500);
+    at.again();
+    await answered();
+    assert.equal(link.ids(), many(100, 116), how);
+    pass(1000);
+    at.again();
+    assert.equal(link.ids(), many(100, 120), how);
+  }
+});
+
+test("one device's long queue holds no other device up", async () => {
+  const { desk: at, link } = desk();
+  link.answer("silence");
+  at.queued(queued(...many(100, 120)));
+  const other = { ...device, address: "dev-2", deviceId: "dev-2" };
+  at.queued([{ device: other, request: request("c200") }]);
+  assert.is(link.ids().at(-1), "c200");
+});
+
+test("a command that the broker does not take holds up none of those behind it", async () => {
+  const { desk: at, link, answered, pass } = desk();
+  link.answer("breaks");
+  at.queued(queued("c1"));
+  await answered();
+  link.answer("delivered");
+  at.queued(queued("c2"));
+  assert.equal(link.ids(), ["c1", "c2"]);
+  pass(6000);
+  at.again();
+  assert.equal(link.ids(), ["c1", "c2", "c1"]);
+});
+
+test("after no subscriber the queue waits as a whole, and keeps its order when the device comes", async () => {
+  const { desk: at, link, answered, pass } = desk();
+  link.answer("no_subscriber");
+  at.queued(queued(...many(100, 120)));
+  await answered();
+  assert.equal(link.ids(), many(100, 108));
+  pass(6000);
+  at.again();
+  assert.is(link.sent.length, 8, "the others are not even tried");
+  at.awake(["dev-1"]);
+  await answered();
+  assert.is(link.sent.length, 16, "nobody there again");
+  link.answer("delivered");
+  at.awake(["dev-1"]);
+  await answered();
+  assert.is(link.sent.length, 16, "too soon, for the others as well");
+  pass(6000);
+  at.again();
+  await answered();
+  assert.equal(link.ids().slice(16), many(100, 108));
+});
+
+const guarded = (cmdId: string) => ({
+  device,
+  request: {
+    ...request(cmdId),
+    precondition: { point: "p", op: "eq" as const, value: 1 },
+  },
+});
+
+test("a command with a condition is sent only once a flush has found that it holds", async () => {
+  const { desk: at, link, asked, answered } = desk();
+  at.queued([guarded("c1"), guarded("c2")]);
+  assert.equal(asked, ["c1", "c2"]);
+  at.again();
+  assert.equal(asked, ["c1", "c2"], "asked once");
+  assert.equal(link.ids(), []);
+  at.ended(["c2"]);
+  at.judged(["c1", "c2"]);
+  await answered();
+  assert.equal(link.ids(), ["c1"]);
+});
+
+test("a condition is judged again when the command reached nobody, and not when nobody knows", async () => {
+  for (const [how, again] of [
+    ["no_subscriber", ["c1", "c1"]],
+    ["breaks", ["c1"]],
+  ] as const) {
+    const { desk: at, link, asked, answered, pass } = desk();
+    link.answer(how);
+    at.queued([guarded("c1")]);
+    at.judged(["c1"]);
+    await answered();
+    pass(6000);
+    at.awake(["dev-1"]);
+    assert.equal(asked, again, how);
+  }
+});
+
+test("a condition that held while the broker went away is judged again when it is back", () => {
+  const { desk: at, link, asked } = desk();
+  at.queued([guarded("c1")]);
+  link.setConnected(false);
+  at.judged(["c1"]);
+  link.setConnected(true);
+  at.again();
+  assert.equal(asked, ["c1", "c1"]);
+  assert.equal(link.ids(), []);
+});
+
+test("on a claim a condition that held already is not judged again", () => {
+  const { desk: at, link, asked } = desk();
+  const state = "queued" as const;
+  at.load(
+    [
+      { ...guarded("c1"), state, judged: true },
+      { ...guarded("c2"), state, judged: false },
+    ],
+    NONE,
+  );
+  assert.equal(link.ids(), ["c1"]);
+  assert.equal(asked, ["c2"]);
+});
+
+test("a judgement whose answer was lost is taken from the database", () => {
+  const { desk: at, link, asked } = desk();
+  at.queued([guarded("c1"), guarded("c2")]);
+  const state = "queued" as const;
+  at.load(
+    [
+      { ...guarded("c1"), state, judged: true },
+      { ...guarded("c2"), state, judged: false },
+    ],
+    at.known,
+  );
+  assert.equal(link.ids(), ["c1"]);
+  assert.equal(asked, ["c1", "c2", "c2"]);
 });
 
 test("after its end it sends and tells nothing", async () => {

@@ -267,6 +267,113 @@ test("an ack after the end is kept as late and changes nothing", () =>
     assert.is([...rig.store.acks.values()][0]?.late, true);
   }));
 
+const history = (rig: Rig, cmdId: string) =>
+  rig.store.commandsById.get(cmdId)!.history;
+
+test("the latest command of a slot supersedes the older ones, sent or not", () =>
+  withRig(async (rig) => {
+    const running = await rig.start();
+    const slot = { supersedes: "speed" };
+    await rig.command("dev-1", "c1", 60_000, slot);
+    await becomes(rig, "c1", "delivered");
+    rig.link.setConnected(false);
+    await rig.command("dev-1", "c2", 60_000, slot);
+    await rig.command("dev-1", "other", 60_000, { supersedes: "light" });
+    await becomes(rig, "c2", "queued");
+    await rig.command("dev-2", "c9", 60_000, slot);
+    await rig.command("dev-1", "c3", 60_000, slot);
+    await becomes(rig, "c2", "superseded");
+    await becomes(rig, "c1", "superseded");
+    assert.match(history(rig, "c1").at(-1)!.evidence, "c2; it had been sent");
+    assert.is(history(rig, "c2").at(-1)!.evidence, "by c3");
+    rig.link.setConnected(true);
+    for (const cmdId of ["c3", "other", "c9"])
+      await becomes(rig, cmdId, "delivered");
+    assert.not(rig.link.ids().includes("c2"));
+    const ends = running.of("command").filter((e) => e.state === "superseded");
+    assert.is(ends.length, 2);
+  }));
+
+test("a command is rejected when its condition does not hold at delivery, with the value seen", () =>
+  withRig(async (rig) => {
+    await rig.start();
+    await rig.produce("dev-1", { status: "RUN" });
+    const precondition = { point: "status", op: "eq", value: "STOP" };
+    await rig.command("dev-1", "c1", 60_000, { precondition });
+    await becomes(rig, "c1", "rejected");
+    assert.match(history(rig, "c1").at(-1)!.evidence, '"status" is "RUN"');
+    await rig.command("dev-2", "c2", 60_000, { precondition });
+    await becomes(rig, "c2", "rejected");
+    assert.match(history(rig, "c2").at(-1)!.evidence, "no last state");
+    assert.equal(rig.link.ids(), []);
+    // Its state is another when it is delivered than when it was given.
+    rig.link.setConnected(false);
+    await rig.command("dev-1", "c3", 60_000, { precondition });
+    await becomes(rig, "c3", "queued");
+    await rig.produce("dev-1", { status: "STOP" });
+    await rig.settled();
+    rig.link.setConnected(true);
+    await becomes(rig, "c3", "delivered");
+    assert.match(
+      history(rig, "c3").find(({ evidence }) => evidence.includes("wanted"))!
+        .evidence,
+      '"status" is "STOP"',
+    );
+  }));
+
+test("a command is canceled whether or not it was sent, and never after its end", () =>
+  withRig(async (rig) => {
+    await rig.start();
+    await rig.command("dev-1", "c1");
+    await becomes(rig, "c1", "delivered");
+    await rig.cancel("dev-1", "c1");
+    await becomes(rig, "c1", "canceled");
+    assert.match(
+      history(rig, "c1").at(-1)!.evidence,
+      "by ana; it had been sent",
+    );
+    await ack(rig, "c1");
+    await rig.settled();
+    assert.is(stateOf(rig, "c1"), "canceled");
+    assert.is([...rig.store.acks.values()][0]?.late, true);
+    rig.link.setConnected(false);
+    await rig.command("dev-1", "c2");
+    await becomes(rig, "c2", "queued");
+    await rig.cancel("dev-2", "c2");
+    await rig.cancel("dev-1", "unknown");
+    await rig.settled();
+    assert.is(stateOf(rig, "c2"), "queued", "another device's wish");
+    await rig.cancel("dev-1", "c2");
+    await becomes(rig, "c2", "canceled");
+    await rig.cancel("dev-1", "c2");
+    await rig.settled();
+    assert.is(statesOf(rig, "c2")!.length, 3);
+    rig.link.setConnected(true);
+    await rig.command("dev-1", "c3");
+    await becomes(rig, "c3", "delivered");
+    assert.equal(rig.link.ids(), ["c1", "c3"]);
+  }));
+
+test("a condition that held is not judged again by the processor that comes after one that may have sent it", () =>
+  withRig(async (rig) => {
+    const first = await rig.start();
+    await rig.produce("dev-1", { status: "STOP" });
+    await rig.settled();
+    rig.link.answer("silence");
+    const precondition = { point: "status", op: "eq", value: "STOP" };
+    await rig.command("dev-1", "c1", 60_000, { precondition });
+    await rig.wait("it to be sent", () => rig.link.sent.length === 1);
+    await first.kill();
+    // It was executed, and has made its own condition false.
+    await rig.produce("dev-1", { status: "RUN" });
+    rig.link.answer("delivered");
+    await rig.start();
+    await becomes(rig, "c1", "delivered");
+    await ack(rig, "c1");
+    await becomes(rig, "c1", "acked");
+    assert.not(statesOf(rig, "c1")!.includes("rejected"));
+  }));
+
 test("a command nobody could read becomes a dead letter of its topic", () =>
   withRig(async (rig) => {
     await rig.start();

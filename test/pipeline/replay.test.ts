@@ -77,6 +77,7 @@ function createGround(messages: readonly DataMessage[]) {
           deadLetters: [],
           replays: [],
           commandChanges: [],
+          toJudge: [],
           presence: [],
           expectDuplicates: false,
         },

@@ -21,7 +21,8 @@ if (process.argv[1] === BROKEN_PROCESSOR) {
   await runRoles([
     {
       name: "processor",
-      start: (base) => startProcessor(base, (own) => throwingOn(CRASHES, own)),
+      start: (base) =>
+        startProcessor(base, { reducer: (own) => throwingOn(CRASHES, own) }),
     },
   ]);
 }

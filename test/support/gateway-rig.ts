@@ -13,6 +13,7 @@ import {
 } from "./memory-adapter-desk.js";
 import { createMemoryAnalytics } from "./memory-analytics.js";
 import {
+  createMemoryCommandKeys,
   createMemoryLog,
   createMemoryObserver,
   createMemoryRecords,
@@ -50,6 +51,7 @@ export interface GatewayRig {
   /** Unix milliseconds; may be moved. */
   readonly time: { nowMs: number };
   get(url: string, headers?: Record<string, string>): Promise<Answer>;
+  remove(url: string): Promise<Answer>;
   post(
     url: string,
     body: unknown,
@@ -75,6 +77,7 @@ export async function withGateway(
   const app = buildGateway({
     view,
     records,
+    commandKeys: createMemoryCommandKeys(),
     analytics,
     adapters,
     log,
@@ -106,6 +109,8 @@ export async function withGateway(
     time,
     get: async (url, headers = {}) =>
       answerOf(await app.inject({ method: "GET", url, headers })),
+    remove: async (url) =>
+      answerOf(await app.inject({ method: "DELETE", url })),
     post: async (url, body, headers = {}) =>
       answerOf(
         await app.inject({

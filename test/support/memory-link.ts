@@ -8,6 +8,8 @@ export interface Sent {
   readonly request: CommandRequest;
 }
 
+type Answer = Delivery | "breaks" | "silence";
+
 export interface MemoryLink {
   readonly link: CommandLink;
   /** Every publish, oldest first, whatever the broker answered. */
@@ -16,8 +18,8 @@ export interface MemoryLink {
   ids(): string[];
   /** Whether there is a connection to the broker. */
   setConnected(connected: boolean): void;
-  /** How the broker answers from now on; `breaks` is a connection that ends before its answer. */
-  answer(how: Delivery | "breaks"): void;
+  /** How the broker answers from now on; `breaks` is a connection that ends before its answer, `silence` no answer at all. */
+  answer(how: Answer): void;
   /** Called with each publish before the broker answers it. */
   onSend(listener: (sent: Sent) => void): void;
 }
@@ -26,7 +28,7 @@ export function createMemoryLink(): MemoryLink {
   const sent: Sent[] = [];
   const listeners: ((sent: Sent) => void)[] = [];
   let connected = true;
-  let how: Delivery | "breaks" = "delivered";
+  let how: Answer = "delivered";
   return {
     sent,
     ids: () => sent.map(({ request }) => request.cmdId),
@@ -44,6 +46,7 @@ export function createMemoryLink(): MemoryLink {
         for (const listener of listeners) listener(one);
         if (how === "breaks")
           throw new TwinstreamError("BROKER_UNREACHABLE", "told to break");
+        if (how === "silence") return new Promise(() => undefined);
         return how;
       },
       connected: () => connected,

@@ -6,14 +6,18 @@ import type { LastState } from "../../src/domain/device.js";
 import { address } from "../../src/domain/names.js";
 import { parseSeconds, toSeconds } from "../../src/domain/time.js";
 import type { TwinstreamError } from "../../src/errors.js";
+import { hasEnded } from "../../src/domain/command-life.js";
 import type {
   Clock,
+  CommandKeys,
   CommandRecord,
   DeviceRecord,
   EventPlace,
   EventRecord,
   DeviceRecords,
   DeviceViewReader,
+  KeyedCommand,
+  KeyPlace,
   LogWriter,
   Observer,
   OutgoingRecord,
@@ -190,6 +194,16 @@ export function createMemoryRecords(): MemoryRecords {
         ) ?? null
       );
     },
+    async endedCommands(_tenant, cmdIds) {
+      called("endedCommands");
+      return new Set(
+        given
+          .filter(
+            ({ cmdId, state }) => cmdIds.includes(cmdId) && hasEnded(state),
+          )
+          .map(({ cmdId }) => cmdId),
+      );
+    },
     async ping() {
       called("ping");
     },
@@ -200,6 +214,24 @@ export function createMemoryRecords(): MemoryRecords {
 
 const isBefore = (a: EventPlace, b: EventPlace): boolean =>
   a.timeUs < b.timeUs || (a.timeUs === b.timeUs && a.hash < b.hash);
+
+export function createMemoryCommandKeys(): CommandKeys {
+  const kept = new Map<string, KeyedCommand>();
+  const nameOf = (place: KeyPlace): string => JSON.stringify(place);
+  const standing = (place: KeyPlace, sinceMs: number): KeyedCommand | null => {
+    const found = kept.get(nameOf(place));
+    return found === undefined || found.createdMs < sinceMs ? null : found;
+  };
+  return {
+    find: async (place, sinceMs) => standing(place, sinceMs),
+    async take(place, command, sinceMs) {
+      const stands = standing(place, sinceMs) ?? command;
+      kept.set(nameOf(place), stands);
+      return stands;
+    },
+    close: async () => undefined,
+  };
+}
 
 export interface MemoryLog extends LogWriter, Failing {
   readonly appended: { topic: string; record: OutgoingRecord }[];

@@ -2,13 +2,15 @@
 import type { Row } from "../../src/domain/device.js";
 import type { CommandRequest, DeadLetter } from "../../src/domain/message.js";
 import { placeText } from "../../src/domain/replay.js";
+import { address } from "../../src/domain/names.js";
 import { toIso } from "../../src/domain/time.js";
 import {
   type CommandLife,
   hasEnded,
+  isCancel,
   liveOn,
   standsBefore,
-} from "../../src/adapters/timescale/command-life.js";
+} from "../../src/domain/command-life.js";
 import {
   letterOfConflict,
   letterOfRefused,
@@ -19,6 +21,7 @@ import type {
   FlushResult,
   RefusedRow,
 } from "../../src/ports.js";
+import { newestOf } from "./memory-store-devices.js";
 import type { MemoryState } from "./memory-store-state.js";
 
 export function fenceAnswer(
@@ -100,8 +103,11 @@ export function commit(
         text: row.text,
       },
     });
-  const queued = insertCommands(state, batch);
-  const ended = moveCommands(state, batch);
+  const inserted = insertCommands(state, batch);
+  const { ended, judged: holding } = moveCommands(state, batch, inserted);
+  const queued = inserted.filter(
+    ({ cmdId }) => !hasEnded(state.commands.get(cmdId)!.state),
+  );
   for (const {
     device,
     events: happened,
@@ -148,6 +154,7 @@ export function commit(
     conflicts: conflicts.length,
     refused: refused.length,
     queued,
+    judged: holding,
     ended,
     sawDuplicates: duplicates + conflicts.length > 0,
   };
@@ -186,6 +193,7 @@ function insertCommands(state: MemoryState, batch: Flush): CommandRequest[] {
   const queued: CommandRequest[] = [];
   for (const { device, commands: requests } of batch.changes)
     for (const request of requests) {
+      if (isCancel(request)) continue;
       if (state.commands.has(request.cmdId)) continue;
       queued.push(request);
       state.commands.set(request.cmdId, {
@@ -196,6 +204,7 @@ function insertCommands(state: MemoryState, batch: Flush): CommandRequest[] {
         state: "queued",
         ok: null,
         err: null,
+        judged: false,
         history: [
           {
             state: "accepted",
@@ -212,22 +221,42 @@ function insertCommands(state: MemoryState, batch: Flush): CommandRequest[] {
 function moveCommands(
   state: MemoryState,
   batch: Flush,
-): { cmdId: string; state: CommandState }[] {
+  inserted: readonly CommandRequest[],
+): {
+  ended: { cmdId: string; state: CommandState }[];
+  judged: string[];
+} {
   const lives = new Map<string, CommandLife>(
-    [...state.commands].map(([cmdId, { device, state, ok, err }]) => [
-      cmdId,
-      {
-        tenant: device.tenant,
-        deviceId: device.deviceId,
-        state,
-        ok,
-        err,
-        added: [],
-      },
-    ]),
+    [...state.commands].map(
+      ([cmdId, { device, request, state, ok, err, judged }]) => [
+        cmdId,
+        {
+          tenant: device.tenant,
+          deviceId: device.deviceId,
+          slot: request.supersedes,
+          precondition: request.precondition,
+          state,
+          ok,
+          err,
+          judged,
+          awaited: inserted.includes(request),
+          added: [],
+        },
+      ],
+    ),
   );
-  const given = batch.changes.flatMap((change) => change.acks);
-  for (const kept of liveOn(lives, batch.commandChanges, given)) {
+  const { acks, judged } = liveOn(lives, {
+    sendings: batch.commandChanges,
+    changes: batch.changes,
+    toJudge: batch.toJudge,
+    newest: ({ tenant, deviceId }) => {
+      const known = state.devices.get(address(tenant, deviceId));
+      return known === undefined
+        ? null
+        : (newestOf(state, known.ref)?.payload ?? null);
+    },
+  });
+  for (const kept of acks) {
     const key = `${kept.ack.address} ${kept.ack.cmdId}`;
     const standing = state.acks.get(key);
     if (standing === undefined || standsBefore(kept.ack, standing.ack))
@@ -240,8 +269,9 @@ function moveCommands(
     command.state = life.state;
     command.ok = life.ok;
     command.err = life.err;
+    command.judged = life.judged;
     command.history.push(...life.added);
     if (hasEnded(life.state)) ended.push({ cmdId, state: life.state });
   }
-  return ended;
+  return { ended, judged };
 }

@@ -7,7 +7,7 @@ import type {
   EventMessage,
   TypeClass,
 } from "../../src/domain/message.js";
-import type { Transition } from "../../src/adapters/timescale/command-life.js";
+import type { Transition } from "../../src/domain/command-life.js";
 import type { CommandState, Flush } from "../../src/ports.js";
 
 export interface MemoryRow {
@@ -33,6 +33,7 @@ export interface MemoryCommand {
   state: CommandState;
   ok: boolean | null;
   err: string | null;
+  judged: boolean;
   readonly history: Transition[];
 }
 export interface MemoryAck {

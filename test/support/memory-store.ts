@@ -5,7 +5,7 @@
 import { address as addressOf } from "../../src/domain/names.js";
 import type { LastState, Row } from "../../src/domain/device.js";
 import type { DeadLetter, EventMessage } from "../../src/domain/message.js";
-import { hasEnded } from "../../src/adapters/timescale/command-life.js";
+import { hasEnded } from "../../src/domain/command-life.js";
 import { TwinstreamError } from "../../src/errors.js";
 import type {
   Flush,
@@ -256,13 +256,14 @@ export function createMemoryStore(): MemoryStore {
               a.request.createdUs - b.request.createdUs ||
               (a.request.cmdId < b.request.cmdId ? -1 : 1),
           )
-          .map(({ device, request, state }) => ({
+          .map(({ device, request, state, judged }) => ({
             device: {
               ...device,
               address: addressOf(device.tenant, device.deviceId),
             },
             request,
             state,
+            judged,
           })),
       ),
     onlineDevices: (partition) =>

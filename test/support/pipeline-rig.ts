@@ -240,6 +240,7 @@ function createRig(options: RigOptions) {
     deviceId: string,
     cmdId: string,
     lifeMs = 60_000,
+    more: object = {},
   ): Promise<void> {
     const nowMs = clock();
     const value = JSON.stringify({
@@ -249,6 +250,20 @@ function createRig(options: RigOptions) {
       op: "start",
       ts: new Date(nowMs).toISOString(),
       expires_at: new Date(nowMs + lifeMs).toISOString(),
+      ...more,
+    });
+    await log.writer.append(TOPIC.commands, [
+      { key: deviceId, value: Buffer.from(value) },
+    ]);
+  }
+
+  async function cancel(deviceId: string, cmdId: string): Promise<void> {
+    const value = JSON.stringify({
+      kind: "cancel",
+      device_id: deviceId,
+      cmd_id: cmdId,
+      by: "ana",
+      ts: new Date(clock()).toISOString(),
     });
     await log.writer.append(TOPIC.commands, [
       { key: deviceId, value: Buffer.from(value) },
@@ -283,6 +298,7 @@ function createRig(options: RigOptions) {
     produce,
     produceMany,
     command,
+    cancel,
     records,
     isSettled,
     /** Moves everyone's clock on. */

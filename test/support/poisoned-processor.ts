@@ -23,5 +23,8 @@ const crashing =
 
 if (process.argv[1] === POISONED_PROCESSOR)
   await runRoles([
-    { name: "processor", start: (base) => startProcessor(base, crashing) },
+    {
+      name: "processor",
+      start: (base) => startProcessor(base, { reducer: crashing }),
+    },
   ]);

@@ -40,7 +40,9 @@ const MAX_WAITING = 10_000;
 interface Send {
   readonly topic: string;
   readonly payload: string;
-  readonly expirySeconds: number;
+  readonly cmdId: string;
+  /** On the clock that only goes forward, milliseconds. */
+  readonly expiresMs: number;
   resolve(delivery: Delivery): void;
   reject(error: Error): void;
 }
@@ -70,9 +72,12 @@ export function createCommandLink(settings: CommandLinkSettings): CommandLink {
       send.reject(unreachable("the connection was lost"));
   });
 
+  /** Looked at here, whatever the broker can do: it may have waited for its turn, and MQTT 3.1.1 knows no expiry. */
   function publish(send: Send): void {
+    const leftMs = send.expiresMs - performance.now();
+    if (leftMs <= 0) return send.reject(overdue(send.cmdId));
     inFlight += 1;
-    const overdue = setTimeout(
+    const unanswered = setTimeout(
       () => client.stream.destroy(),
       PUBACK_TIMEOUT_MS,
     );
@@ -82,13 +87,14 @@ export function createCommandLink(settings: CommandLinkSettings): CommandLink {
       {
         qos: 1,
         properties: {
-          messageExpiryInterval: send.expirySeconds,
+          // Whole seconds, and none would mean for ever: never later than the command, unless less than a second is left.
+          messageExpiryInterval: Math.max(1, Math.floor(leftMs / 1000)),
           payloadFormatIndicator: true,
           contentType: "application/json",
         },
       },
       (error) => {
-        clearTimeout(overdue);
+        clearTimeout(unanswered);
         inFlight -= 1;
         if (error) send.reject(unreachable(whyRefused(error)));
         else
@@ -117,13 +123,7 @@ export function createCommandLink(settings: CommandLinkSettings): CommandLink {
     const leftMs = request.expiresUs / 1000 - now;
     const topic = deviceTopic(device, "commands", settings.prefix);
     return new Promise((resolve, reject) => {
-      if (leftMs <= 0)
-        return reject(
-          new TwinstreamError(
-            "BAD_REQUEST",
-            `command ${request.cmdId} has expired and is not sent`,
-          ),
-        );
+      if (leftMs <= 0) return reject(overdue(request.cmdId));
       // A tenant's device of unknown site: no topic of its own can have a subscriber.
       if (topic === null) return resolve("no_subscriber");
       if (!client.connected) return reject(unreachable("not connected"));
@@ -132,7 +132,8 @@ export function createCommandLink(settings: CommandLinkSettings): CommandLink {
       waiting.push({
         topic,
         payload: commandPayload(request),
-        expirySeconds: Math.ceil(leftMs / 1000),
+        cmdId: request.cmdId,
+        expiresMs: performance.now() + leftMs,
         resolve,
         reject,
       });
@@ -146,6 +147,12 @@ export function createCommandLink(settings: CommandLinkSettings): CommandLink {
     close: () => disconnectMqtt(client),
   };
 }
+
+const overdue = (cmdId: string): TwinstreamError =>
+  new TwinstreamError(
+    "BAD_REQUEST",
+    `command ${cmdId} has expired and is not sent`,
+  );
 
 function whyRefused(error: Error): string {
   if (!("code" in error)) return "the connection was lost before its answer";

@@ -28,7 +28,7 @@ const DEVICES = `
 
 const DEVICE = `SELECT ${DEVICE_COLUMNS} FROM equipments WHERE tenant_id = $1 AND equip_uuid = $2`;
 
-const COMMAND_COLUMNS = `cmd_id, device_id, op, params, requested_by, state, ok, err, history,
+const COMMAND_COLUMNS = `cmd_id, device_id, op, params, requested_by, state, ok, err, history, slot, precondition,
   ${microsecondsOf("created_at")} AS created_us, ${microsecondsOf("expires_at")} AS expires_us`;
 
 /** Newest first: ids are ULIDs, whose order is that of their making. */
@@ -39,6 +39,10 @@ const COMMANDS = `
 
 const COMMAND = `
   SELECT ${COMMAND_COLUMNS} FROM commands WHERE tenant_id = $1 AND device_id = $2 AND cmd_id = $3`;
+
+const ENDED_COMMANDS = `
+  SELECT cmd_id FROM commands
+  WHERE tenant_id = $1 AND cmd_id = ANY ($2::text[]) AND state NOT IN ('accepted', 'queued', 'sent', 'delivered')`;
 
 interface DeviceRow {
   equip_uuid: string;
@@ -59,6 +63,8 @@ interface CommandRow {
   ok: boolean | null;
   err: string | null;
   history: CommandRecord["history"];
+  slot: string | null;
+  precondition: CommandRecord["precondition"];
   created_us: string;
   expires_us: string;
 }
@@ -131,6 +137,14 @@ export function createDeviceRecords(
         ]);
         return row === undefined ? null : commandRecord(row);
       }),
+    endedCommands: (tenant, cmdIds) =>
+      asTenant(tenant, "read which commands have ended", async (session) => {
+        const rows = await session.rows<{ cmd_id: string }>(ENDED_COMMANDS, [
+          tenant,
+          cmdIds,
+        ]);
+        return new Set(rows.map((row) => row.cmd_id));
+      }),
     ping: async () => {
       await database.use("ping", (session) =>
         session.run("SELECT FROM equipments LIMIT 1"),
@@ -163,6 +177,8 @@ function commandRecord(row: CommandRow): CommandRecord {
     err: row.err,
     createdUs: Number(row.created_us),
     expiresUs: Number(row.expires_us),
+    supersedes: row.slot,
+    precondition: row.precondition,
     history: row.history,
   };
 }

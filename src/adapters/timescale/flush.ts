@@ -64,7 +64,7 @@ async function store(
 ): Promise<FlushResult> {
   const stored = await storeRows(session, rows, batch.expectDuplicates);
   await noteLateRows(session, facts, rows);
-  const { queued, ended } = await storeCommands(session, batch);
+  const { queued, judged, ended } = await storeCommands(session, batch);
   await storeEvents(session, batch.changes);
   await storeDeviceMarks(session, batch.changes);
   await storePresence(session, batch.partition, batch.presence);
@@ -85,6 +85,7 @@ async function store(
     conflicts: conflicts.length,
     refused: refused.length,
     queued,
+    judged,
     ended,
     sawDuplicates: duplicates + conflicts.length > 0,
   };

@@ -1,13 +1,14 @@
 /** What a lane reads back when it claims a partition, and what it writes down apart from flushes. */
 import { address } from "../../domain/names.js";
 import type { DeviceRef } from "../../domain/device.js";
+import type { Precondition } from "../../domain/precondition.js";
 import type { CommandState, OpenCommand } from "../../ports.js";
 import type { Session } from "./connect.js";
 import { microsecondsOf } from "./times.js";
 
 const OPEN_COMMANDS = `
   SELECT c.cmd_id, c.tenant_id, c.device_id, e.id AS equipment_id, e.site, c.op, c.params, c.extra, c.requested_by, c.queue,
-         c.state, ${microsecondsOf("c.created_at")} AS created_us, ${microsecondsOf("c.expires_at")} AS expires_us
+         c.slot, c.precondition, c.judged, c.state, ${microsecondsOf("c.created_at")} AS created_us, ${microsecondsOf("c.expires_at")} AS expires_us
   FROM commands c
   LEFT JOIN equipments e ON e.tenant_id = c.tenant_id AND e.equip_uuid = c.device_id
   WHERE c.log_partition = $1 AND c.state IN ('accepted', 'queued', 'sent', 'delivered')
@@ -53,6 +54,9 @@ export async function openCommands(
       extra: Record<string, unknown>;
       requested_by: string;
       queue: boolean;
+      slot: string | null;
+      precondition: Precondition | null;
+      judged: boolean;
       state: CommandState;
       created_us: string;
       expires_us: string;
@@ -68,9 +72,12 @@ export async function openCommands(
       createdUs: Number(row.created_us),
       expiresUs: Number(row.expires_us),
       queue: row.queue,
+      supersedes: row.slot,
+      precondition: row.precondition,
       extra: row.extra,
     },
     state: row.state,
+    judged: row.judged,
   }));
 }
 

@@ -1,5 +1,6 @@
 /** Requests and answers of uploads, as the API's description shows them. */
 import { Type } from "typebox";
+import { idempotencyKey } from "../schemas.js";
 
 const id = (description: string) =>
   Type.String({
@@ -30,11 +31,8 @@ export const UploadBody = Type.Array(
 );
 
 export const UploadHeaders = Type.Object({
-  "idempotency-key": Type.Optional(
-    Type.String({
-      pattern: "^[\\x21-\\x7e]{1,255}$",
-      description: "the same key is the same upload, however often it is sent",
-    }),
+  "idempotency-key": idempotencyKey(
+    "the same key is the same upload, however often it is sent",
   ),
 });
 

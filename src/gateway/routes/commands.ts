@@ -1,37 +1,36 @@
-/** Commands: given to a device through the log, and what became of them. */
+/** Commands: given to a device through the log, canceled, and what became of them. */
 import type { FastifyPluginAsyncTypebox } from "@fastify/type-provider-typebox";
+import type { FastifyReply, FastifyRequest } from "fastify";
 import { Type } from "typebox";
-import { monotonicFactory } from "ulid";
-import { address, TOPIC } from "../../domain/names.js";
+import { hasEnded } from "../../domain/command-life.js";
 import { toIso } from "../../domain/time.js";
-import { reasonOf, TwinstreamError } from "../../errors.js";
-import type {
-  AcceptedCommand,
-  CommandRecord,
-  OutgoingRecord,
-  User,
-} from "../../ports.js";
-import { NOBODY, userOf } from "../auth/identity.js";
+import { userOf } from "../auth/identity.js";
 import {
   CommandBody,
-  extraOf,
+  mustBeJudgeable,
   mustBeStorable,
-  mustBeUnconditional,
   operationOf,
-  USUAL_TTL_S,
-} from "../command-body.js";
+} from "../commands/body.js";
+import { createGiving, type Known } from "../commands/giving.js";
+import { createOutcomes } from "../commands/outcomes.js";
+import { shownAccepted, shownRecord } from "../commands/shown.js";
 import { type GatewayDeps, tenantOf } from "../deps.js";
-import { inTime } from "../in-time.js";
 import { presenceOf } from "../presence.js";
 import { refusal } from "../problems.js";
-import { cursor, DeviceParams, limit, text } from "../schemas.js";
+import {
+  cursor,
+  DeviceParams,
+  idempotencyKey,
+  limit,
+  text,
+} from "../schemas.js";
 import { mustBeKnown } from "./devices.js";
 
-/** Milliseconds the log may take to acknowledge a command; less than the gateway waits for a route. */
-const APPEND_MS = 10_000;
-/** Commands on their way to the log at most: while it is away they would pile up. */
-const MOST_WAITING = 256;
 const COMMANDS_A_PAGE = { usual: 100, most: 1000 };
+/** Seconds a request may wait for what becomes of its command. */
+const WAIT_MOST_S = 30;
+/** Milliseconds for such a route to answer: the wait, and what every other route has. */
+const HANDLER_MS = WAIT_MOST_S * 1000 + 20_000;
 
 const CommandParams = Type.Object({
   ...DeviceParams.properties,
@@ -41,114 +40,134 @@ const ListQuery = Type.Object({
   limit: limit(1, COMMANDS_A_PAGE.most, COMMANDS_A_PAGE.usual),
   cursor,
 });
+const WaitQuery = Type.Object({
+  wait: Type.Optional(
+    Type.Integer({
+      minimum: 0,
+      maximum: WAIT_MOST_S,
+      description:
+        "seconds to wait for the command's end: the answer is the command as it is then",
+    }),
+  ),
+});
+const GiveHeaders = Type.Object({
+  "idempotency-key": idempotencyKey(
+    "the same key within 24 hours is the same command, however often it is sent",
+  ),
+});
 
 export function commandRoutes(deps: GatewayDeps): FastifyPluginAsyncTypebox {
-  const nextId = monotonicFactory();
-  /** Commands on their way to the log. */
-  let waiting = 0;
+  const giving = createGiving(deps);
+  const outcomes = createOutcomes(deps);
 
-  /** Puts the command on the log; what it resolves with is acknowledged there. */
-  async function accept(
-    user: User,
-    deviceId: string,
-    body: CommandBody,
-    op: string,
-  ): Promise<AcceptedCommand> {
-    const createdMs = deps.clock();
-    const ttlMs = (body.ttl_s ?? USUAL_TTL_S) * 1000;
-    const command: AcceptedCommand = {
-      cmdId: nextId(createdMs),
-      op,
-      params: body.params ?? {},
-      createdMs,
-      expiresMs: createdMs + ttlMs,
-    };
-    const { tenant } = user;
-    const value = {
-      kind: "command",
-      tenant,
-      device_id: deviceId,
-      cmd_id: command.cmdId,
-      op,
-      params: command.params,
-      // Who gives it is who logged in; only without a log-in may a body say.
-      by: user === NOBODY ? (body.by ?? user.username) : user.username,
-      ts: iso(createdMs),
-      expires_at: iso(command.expiresMs),
-      queue: body.queue ?? false,
-      supersedes: null,
-      precondition: null,
-      extra: extraOf(body),
-    };
-    await append(command.cmdId, {
-      key: address(tenant, deviceId),
-      value: Buffer.from(JSON.stringify(value)),
-    });
-    return command;
-  }
-
-  async function append(cmdId: string, record: OutgoingRecord): Promise<void> {
-    if (waiting >= MOST_WAITING)
-      throw refusal(
-        "LOG_UNREACHABLE",
-        "the log does not answer and many commands wait for it already; this one was not taken, give it again later",
-      );
-    waiting += 1;
-    const appended = deps.log
-      .append(TOPIC.commands, [record])
-      .finally(() => (waiting -= 1));
-    try {
-      await inTime(appended, APPEND_MS, "LOG_UNREACHABLE");
-    } catch (error) {
-      if (!(error instanceof TwinstreamError) || !error.canRetry) throw error;
-      throw refusal(
-        error.code,
-        `the log did not acknowledge the command, and it may or may not have been taken: look for ${cmdId} among the device's commands before giving it again`,
-        [],
-        { cause: error },
-      );
-    }
-  }
-
-  /** Accepted it is already; without this, its state is unknown until its row is there, some milliseconds later. */
-  async function remember(at: string, command: AcceptedCommand): Promise<void> {
-    try {
-      await deps.view.rememberCommand(at, command);
-    } catch (error) {
-      deps.observer.emit({
-        type: "failure",
-        where: "gateway: remembering an accepted command",
-        error: reasonOf(error),
-      });
-    }
+  /** The command once it has ended, or as it is after `seconds`; as it was found when nobody is to wait. */
+  async function awaited(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    { deviceId, cmdId }: { deviceId: string; cmdId: string },
+    found: Known,
+    seconds: number,
+  ): Promise<Known> {
+    if (seconds === 0 || isOver(found)) return found;
+    const gone = new AbortController();
+    const leave = (): void => gone.abort();
+    reply.raw.once("close", leave);
+    const tenant = tenantOf(request);
+    await outcomes.wait(tenant, cmdId, seconds * 1000, gone.signal);
+    reply.raw.off("close", leave);
+    return (await giving.find(tenant, deviceId, cmdId)) ?? found;
   }
 
   return async (app) => {
+    // Before the server waits for the requests under way.
+    app.addHook("preClose", async () => outcomes.stop());
+
     app.post(
       "/devices/:id/command",
       {
         schema: {
           summary: "Give the device a command",
+          description:
+            "202 once the log has it. With `wait`, 200 and the command if it ends in that time, else 202 and the command as it is then.",
           params: DeviceParams,
+          querystring: WaitQuery,
+          headers: GiveHeaders,
           body: CommandBody,
         },
+        handlerTimeout: HANDLER_MS,
         config: { act: "command" },
       },
       async (request, reply) => {
-        const tenant = tenantOf(request);
         const { id } = request.params;
         const { body } = request;
         const op = operationOf(body);
         mustBeStorable(body);
-        mustBeUnconditional(body);
-        if (body.queue !== true) await mustBeOnline(deps, tenant, id);
-        const command = await accept(userOf(request), id, body, op);
-        await remember(address(tenant, id), command);
-        deps.observer.emit({ type: "command", state: "accepted", count: 1 });
-        const statusUrl = `${request.url.split("?", 1)[0]?.replace(/\/command\/?$/, "/commands")}/${command.cmdId}`;
-        return reply.code(202).header("location", statusUrl).send({
-          cmd_id: command.cmdId,
-          state: "accepted",
+        mustBeJudgeable(body);
+        const user = userOf(request);
+        const given = await giving.give({
+          user,
+          deviceId: id,
+          body,
+          op,
+          key: request.headers["idempotency-key"] ?? null,
+          mayBeGiven: async () => {
+            if (body.queue !== true) await mustBeOnline(deps, user.tenant, id);
+          },
+        });
+        const { cmdId } = given.record ?? given.accepted;
+        const statusUrl = `${pathOf(request).replace(/\/command\/?$/, "/commands")}/${cmdId}`;
+        reply.header("location", statusUrl);
+        const seconds = request.query.wait ?? 0;
+        if (seconds === 0)
+          return reply.code(202).send({
+            cmd_id: cmdId,
+            state: given.record?.state ?? "accepted",
+            status_url: statusUrl,
+          });
+        const which = { deviceId: id, cmdId };
+        const known = await awaited(request, reply, which, given, seconds);
+        return reply
+          .code(isOver(known) ? 200 : 202)
+          .send({ ...shown(id, known), status_url: statusUrl });
+      },
+    );
+
+    app.delete(
+      "/devices/:id/commands/:cmd_id",
+      {
+        schema: {
+          summary: "Cancel a command",
+          description:
+            "202 once the log has the wish; it takes effect unless the command has ended by then. What was sent already may still be executed. 409 for a command that has ended in another way.",
+          params: CommandParams,
+          querystring: WaitQuery,
+        },
+        handlerTimeout: HANDLER_MS,
+        config: { act: "cancel" },
+      },
+      async (request, reply) => {
+        const { id, cmd_id: cmdId } = request.params;
+        const user = userOf(request);
+        const found = mustBeFound(
+          await giving.find(user.tenant, id, cmdId),
+          id,
+          cmdId,
+        );
+        if (found.record?.state === "canceled") return shown(id, found);
+        if (isOver(found))
+          throw refusal(
+            "COMMAND_ENDED",
+            `command ${cmdId} is ${found.record?.state}; nothing follows that`,
+          );
+        await giving.cancel(user, id, cmdId);
+        const statusUrl = pathOf(request);
+        const seconds = request.query.wait ?? 0;
+        const which = { deviceId: id, cmdId };
+        const known = await awaited(request, reply, which, found, seconds);
+        if (isOver(known)) return shown(id, known);
+        return reply.code(202).send({
+          cmd_id: cmdId,
+          state: known.record?.state ?? "accepted",
           status_url: statusUrl,
         });
       },
@@ -177,24 +196,45 @@ export function commandRoutes(deps: GatewayDeps): FastifyPluginAsyncTypebox {
 
     app.get(
       "/devices/:id/commands/:cmd_id",
-      { schema: { params: CommandParams } },
-      async (request) => {
-        const tenant = tenantOf(request);
+      {
+        schema: { params: CommandParams, querystring: WaitQuery },
+        handlerTimeout: HANDLER_MS,
+      },
+      async (request, reply) => {
         const { id, cmd_id: cmdId } = request.params;
-        const record = await deps.records.command(tenant, id, cmdId);
-        if (record !== null) return shownRecord(record);
-        const accepted = await deps.view.acceptedCommand(
-          address(tenant, id),
+        const found = mustBeFound(
+          await giving.find(tenantOf(request), id, cmdId),
+          id,
           cmdId,
         );
-        if (accepted !== null) return shownAccepted(id, accepted);
-        throw refusal(
-          "COMMAND_UNKNOWN",
-          `no command ${cmdId} was given to ${id}; GET /devices/${id}/commands lists those that were`,
-        );
+        const seconds = request.query.wait ?? 0;
+        const which = { deviceId: id, cmdId };
+        return shown(id, await awaited(request, reply, which, found, seconds));
       },
     );
   };
+}
+
+const shown = (deviceId: string, { record, accepted }: Known) =>
+  record === null ? shownAccepted(deviceId, accepted) : shownRecord(record);
+
+const isOver = ({ record }: Known): boolean =>
+  record !== null && hasEnded(record.state);
+
+const pathOf = (request: FastifyRequest): string =>
+  request.url.split("?", 1)[0]!;
+
+/** @throws COMMAND_UNKNOWN */
+function mustBeFound(
+  known: Known | null,
+  deviceId: string,
+  cmdId: string,
+): Known {
+  if (known !== null) return known;
+  throw refusal(
+    "COMMAND_UNKNOWN",
+    `no command ${cmdId} was given to ${deviceId}; GET /devices/${deviceId}/commands lists those that were`,
+  );
 }
 
 /** @throws DEVICE_OFFLINE */
@@ -214,39 +254,3 @@ async function mustBeOnline(
     `${deviceId} ${since}; send the command again when it is online, or with "queue": true to have it wait`,
   );
 }
-
-function shownRecord(record: CommandRecord) {
-  return {
-    cmd_id: record.cmdId,
-    device_id: record.deviceId,
-    op: record.op,
-    params: record.params,
-    state: record.state,
-    ok: record.ok,
-    err: record.err,
-    history: record.history,
-    by: record.by,
-    created_at: toIso(record.createdUs),
-    expires_at: toIso(record.expiresUs),
-  };
-}
-
-/** The log has it, the database not yet. */
-function shownAccepted(deviceId: string, command: AcceptedCommand) {
-  return {
-    cmd_id: command.cmdId,
-    device_id: deviceId,
-    op: command.op,
-    params: command.params,
-    state: "accepted",
-    ok: null,
-    err: null,
-    history: [
-      { state: "accepted", at: iso(command.createdMs), evidence: "log" },
-    ],
-    created_at: iso(command.createdMs),
-    expires_at: iso(command.expiresMs),
-  };
-}
-
-const iso = (ms: number): string => toIso(ms * 1000);

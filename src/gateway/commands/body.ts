@@ -1,6 +1,13 @@
 /** What a command's request says: its schema, and what a schema cannot say of it. */
 import { type Static, Type } from "typebox";
-import { refusal } from "./problems.js";
+import { isFault } from "../../domain/fault.js";
+import {
+  COMPARISONS,
+  POINT_CHARACTERS,
+  readPrecondition,
+  VALUE_CHARACTERS,
+} from "../../domain/precondition.js";
+import { refusal } from "../problems.js";
 
 /** Seconds a command lives when the request does not say. */
 export const USUAL_TTL_S = 60;
@@ -8,6 +15,22 @@ const WEEK_S = 7 * 24 * 3600;
 
 const name = (description: string) =>
   Type.Optional(Type.String({ minLength: 1, maxLength: 128, description }));
+const Precondition = Type.Object(
+  {
+    point: Type.String({ minLength: 1, maxLength: POINT_CHARACTERS }),
+    op: Type.Union(COMPARISONS.map((one) => Type.Literal(one))),
+    value: Type.Union([
+      Type.Number(),
+      Type.Boolean(),
+      Type.String({ maxLength: VALUE_CHARACTERS }),
+    ]),
+  },
+  {
+    additionalProperties: false,
+    description:
+      "on the device's last state, judged just before it is sent: if it does not hold, the command is rejected. lt, le, gt and ge take a number",
+  },
+);
 export const CommandBody = Type.Object({
   op: name("what the device is to do"),
   command: name("the same in the older form; reaches the device as `op` too"),
@@ -23,6 +46,13 @@ export const CommandBody = Type.Object({
     Type.Boolean({ description: "whether it may wait for an offline device" }),
   ),
   by: name("who gives it"),
+  supersedes: Type.Optional(
+    Type.Union([Type.String({ minLength: 1, maxLength: 128 }), Type.Null()], {
+      description:
+        "a slot: the device's older commands of this slot that have not ended are superseded",
+    }),
+  ),
+  precondition: Type.Optional(Type.Union([Precondition, Type.Null()])),
 });
 export type CommandBody = Static<typeof CommandBody>;
 
@@ -59,14 +89,15 @@ export function operationOf(body: CommandBody): string {
   ]);
 }
 
-/** Refuses conditions that nothing judges yet: a command must never be executed without regard to its own. */
-export function mustBeUnconditional(body: object): void {
-  const given: Readonly<Record<string, unknown>> = { ...body };
-  for (const condition of ["supersedes", "precondition"])
-    if (given[condition] !== undefined && given[condition] !== null)
-      throw refusal("BAD_REQUEST", `the body has a ${condition}`, [
-        { path: `body.${condition}`, reason: "is not part of this version" },
-      ]);
+/** Refuses a condition that could never hold. */
+export function mustBeJudgeable({ precondition }: CommandBody): void {
+  if (precondition === undefined || precondition === null) return;
+  const read = readPrecondition(precondition);
+  if (!isFault(read)) return;
+  const [path, reason] = read.detail.split(/: (.*)/s, 2);
+  throw refusal("BAD_REQUEST", "the body's precondition cannot be judged", [
+    { path: `body.${path}`, reason: reason ?? read.detail },
+  ]);
 }
 
 /** Refuses what the database could not store: accepted means stored. */
