@@ -14,7 +14,7 @@ const MQTT_PORT = 1883;
 
 /** @param brokerUrl mqtt://…, without TLS */
 export async function openLink(brokerUrl: string): Promise<Link> {
-  const broker = new URL(brokerUrl);
+  const { hostname, port } = new URL(brokerUrl);
   const pairs = new Set<readonly [Socket, Socket]>();
   let up = true;
   const server = createServer((device) => {
@@ -22,7 +22,7 @@ export async function openLink(brokerUrl: string): Promise<Link> {
       device.destroy();
       return;
     }
-    const far = connect(Number(broker.port) || MQTT_PORT, broker.hostname);
+    const far = connect(Number(port) || MQTT_PORT, hostname);
     const pair = [device, far] as const;
     pairs.add(pair);
     for (const socket of pair) {
@@ -51,10 +51,11 @@ export async function openLink(brokerUrl: string): Promise<Link> {
     server.once("error", reject);
     server.listen({ port: 0, host: "127.0.0.1", backlog: 4096 }, resolve);
   });
-  broker.hostname = "127.0.0.1";
-  broker.port = String((server.address() as AddressInfo).port);
+  const relay = new URL(brokerUrl);
+  relay.hostname = "127.0.0.1";
+  relay.port = String((server.address() as AddressInfo).port);
   return {
-    url: broker.href,
+    url: relay.href,
     cut,
     restore() {
       up = true;

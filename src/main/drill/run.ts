@@ -180,11 +180,14 @@ export async function runDrill(
     };
   } finally {
     // Whatever ended the drill: the stack is whole again, and nothing of the drill goes on.
-    await fault.heal();
-    await load.end().catch(() => undefined);
-    // It asks the log until it ends; a log that is asked once more after its close connects again.
-    await eyes.end();
-    await Promise.allSettled([link?.close(), log.close()]);
+    try {
+      await fault.heal();
+    } finally {
+      await load.end().catch(() => undefined);
+      // It asks the log until it ends; a log that is asked once more after its close connects again.
+      await eyes.end();
+      await Promise.allSettled([link?.close(), log.close()]);
+    }
   }
 }
 
