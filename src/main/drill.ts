@@ -103,9 +103,11 @@ async function run(drill: DrillName, options: Options): Promise<number> {
   const stopped = () => stop.abort(new Error("stopped by a signal"));
   process.once("SIGINT", stopped).once("SIGTERM", stopped);
   const say = (line: string) => process.stderr.write(`${line}\n`);
+  let end = () => {};
   try {
     const stack = drillStack(options.stack, process.env);
     const config = loadConfig({ ...process.env, ...stack.settings });
+    end = stack.begin();
     const result = await runDrill(
       {
         ...options,
@@ -139,6 +141,7 @@ async function run(drill: DrillName, options: Options): Promise<number> {
       ? EXIT.badArguments
       : EXIT.failed;
   } finally {
+    end();
     process.off("SIGINT", stopped).off("SIGTERM", stopped);
   }
 }

@@ -100,6 +100,18 @@ test("a stack whose launcher has ended is refused, also when its pid is another 
     );
   }));
 
+test("a second drill at a time is refused", () =>
+  withFolder(async (dir) => {
+    allow(dir);
+    const end = drillStack(dir, {}).begin();
+    assert.match(
+      refusal(() => drillStack(dir, {}).begin()),
+      "another drill is at work on it",
+    );
+    end();
+    drillStack(dir, {}).begin()();
+  }));
+
 test("a service that the stack did not start itself is not to be ended", () =>
   withFolder(async (dir) => {
     allow(dir);

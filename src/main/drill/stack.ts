@@ -5,7 +5,7 @@
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { TwinstreamError } from "../../errors.js";
-import { type Identity, identityOf, isAlive } from "./processes.js";
+import { type Identity, identityOf, isAlive, processOf } from "./processes.js";
 
 interface Marker {
   readonly launcher: Identity;
@@ -34,6 +34,8 @@ export interface DrillStack {
   /** Its addresses, by the settings' names. */
   readonly settings: Marker["settings"];
   readonly roles: Marker["roles"];
+  /** So that a second drill, whose faults would be this one's too, is refused. @throws TwinstreamError CONFIG_INVALID */
+  begin(): () => void;
   /** @throws TwinstreamError CONFIG_INVALID when it cannot be ended from here */
   target(name: string): Target;
   /** Asks the stack to leave it down; answers how to let it go. A drill that dies holds nothing. */
@@ -70,6 +72,13 @@ export function drillStack(
     dir,
     settings: marker.settings,
     roles: marker.roles,
+    begin() {
+      const file = join(dir, "drill.pid");
+      const other = processOf(file);
+      if (other !== null)
+        throw refused(`another drill is at work on it (process ${other.pid})`);
+      return claim(file);
+    },
     target(name) {
       const role = marker.roles[name];
       if (role !== undefined) return { name, folder: null, ...role };
@@ -83,13 +92,15 @@ export function drillStack(
       return { name, pidFile, folder };
     },
     hold({ name }) {
-      const file = join(dir, `drill-hold-${name}.json`);
-      writeFileSync(file, JSON.stringify(identityOf(process.pid)), {
-        mode: 0o600,
-      });
-      return () => rmSync(file, { force: true });
+      return claim(join(dir, `drill-hold-${name}.json`));
     },
   };
+}
+
+/** Writes this process's name into a file, which says nothing once the process has ended. */
+function claim(file: string): () => void {
+  writeFileSync(file, JSON.stringify(identityOf(process.pid)), { mode: 0o600 });
+  return () => rmSync(file, { force: true });
 }
 
 function readMarker(dir: string): Marker {
