@@ -34,6 +34,8 @@ const DEFINITIONS = [kafka, redis, postgres, mqtt, minio];
  * @property {number | null} pid of a running native server
  * @property {number[]} ports on 127.0.0.1 that are its own
  * @property {string} [logFile] of a native server
+ * @property {string} [pidFile] of a native server
+ * @property {string} [folder] with a native server's data
  * @property {string} [page] for a browser
  * @property {() => Promise<void>} start again, on the same port and data;
  *   returns when it answers

@@ -63,6 +63,7 @@ test("every command that the README names exists", () => {
     "explain",
     "ledger",
     "dlq",
+    "drill",
     "offsets",
     "quarantine",
     "simulate",

@@ -124,6 +124,8 @@ export function nativeService(definition, context, logFile) {
     how: /** @type {const} */ ("native"),
     ports: Object.values(context.ports),
     logFile,
+    pidFile,
+    folder,
     get url() {
       return definition.url(context);
     },

@@ -3,6 +3,12 @@ import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { startStack } from "../stack.mjs";
+import {
+  allowDrills,
+  endDrills,
+  HOLD_LOOK_MS,
+  isHeld,
+} from "../stack/drills.mjs";
 import { tryLock } from "../stack/lock.mjs";
 import { reservePort } from "../stack/ports.mjs";
 import { run, signalTree } from "../stack/processes.mjs";
@@ -93,6 +99,7 @@ export async function main(argv, { checkout = CHECKOUT, cli } = {}) {
   for (const one of running.reverse())
     await one.stop().catch((error) => say(messageOf(error)));
   rmSync(join(dir, "stack.env"), { force: true });
+  endDrills(dir);
   lock.release();
   say(`stopped in ${since(began)}; the data stays in ${dir}`);
   process.exit();
@@ -122,7 +129,7 @@ async function start({ checkout, cli, dir, options, screen, running, end }) {
         if (pid) signalTree(pid, "SIGKILL");
     },
   });
-  keepAlive(stack, say, end);
+  keepAlive(stack, dir, say, end);
 
   const settings = { ...process.env, ...stack.env };
   await migrate(program, checkout, settings, say, end);
@@ -169,6 +176,8 @@ async function start({ checkout, cli, dir, options, screen, running, end }) {
     METRICS_URL_WORKER: metricsUrl(metrics.worker ?? 0),
   };
   writeStackEnv(join(dir, "stack.env"), env);
+  if (settings.NODE_ENV !== "production")
+    allowDrills(dir, { settings: stack.env, ...stack, metrics });
 
   const { devices, rate } = options;
   const asThemselves = ourBroker && devices <= OWN_LOG_INS;
@@ -217,13 +226,17 @@ function metricsUrl(port) {
 
 /**
  * Takes a service up again that has ended unasked.
- * @param {import("../stack.mjs").Stack} stack
+ * @param {import("../stack.mjs").Stack} stack @param {string} dir
  * @param {(line: string) => void} say @param {AbortSignal} end
  */
-function keepAlive(stack, say, end) {
+function keepAlive(stack, dir, say, end) {
   for (const service of Object.values(stack.services)) {
     const again = () => {
       if (end.aborted) return;
+      if (isHeld(dir, service.name)) {
+        setTimeout(again, HOLD_LOOK_MS);
+        return;
+      }
       service.start().catch((error) => {
         if (end.aborted) return;
         say(messageOf(error));

@@ -2,6 +2,7 @@
 import { renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { HOLD_LOOK_MS, isHeld } from "../stack/drills.mjs";
 import { launch, limitLog } from "../stack/launch.mjs";
 import {
   endLeftover,
@@ -65,11 +66,17 @@ export function supervisedRole(what) {
         `${name} ended (${signal ?? `exit ${code}`}; see ${logFile}); ` +
           `starting it again in ${wait / 1000} s`,
       );
-      restart = setTimeout(() => {
-        run().catch((/** @type {Error} */ error) => {
-          say(`${name} could not be started: ${error.message}`);
-        });
-      }, wait);
+      restart = setTimeout(again, wait);
+    });
+  }
+
+  function again() {
+    if (isHeld(dir, name)) {
+      restart = setTimeout(again, HOLD_LOOK_MS);
+      return;
+    }
+    run().catch((/** @type {Error} */ error) => {
+      say(`${name} could not be started: ${error.message}`);
     });
   }
 

@@ -24,6 +24,16 @@ export interface Planned {
 /** Weights; they need not add up to anything. */
 export type Mix = Readonly<Record<Dialect, number>>;
 
+/** Messages that devices have kept while they were out of reach, to be sent all at once. */
+export interface Backlog {
+  /** Turns of each device before it. */
+  readonly after: number;
+  /** Messages of each device. */
+  readonly turns: number;
+  /** What device clocks advance by meanwhile, microseconds; the start is to be so much earlier. */
+  readonly spanUs: number;
+}
+
 export interface FleetPlan {
   readonly seed: number;
   readonly devices: number;
@@ -42,4 +52,5 @@ export interface FleetPlan {
   readonly points: number;
   /** On the tenants' topics, where a hello is the word `online` on the state topic. */
   readonly tenants: boolean;
+  readonly backlog?: Backlog | undefined;
 }

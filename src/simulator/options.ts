@@ -1,7 +1,7 @@
 /** What `twinstream simulate` is asked for, read from words and checked as a whole. Pure. */
 import { isSegment } from "../domain/names.js";
 import { IDENTITY_POINTS } from "./device-turns.js";
-import type { Mix } from "./fleet.js";
+import type { Backlog, Mix } from "./fleet.js";
 import { DIALECTS, type Dialect } from "./payloads.js";
 
 export interface SimulateOptions {
@@ -37,6 +37,8 @@ export interface SimulateOptions {
   readonly uploadEvery?: number;
   readonly uploadUrl?: string;
   readonly uploadUser?: string;
+  /** Of a drill; no word asks for it. */
+  readonly backlog?: Backlog | undefined;
   readonly speed: number;
   readonly point: string;
   readonly unit?: string;

@@ -19,19 +19,28 @@ export interface Plan {
 /** Without a rate device clocks go by message, slower than any broker takes them, so that payloads do not depend on speed. */
 const UNPACED_STEP_US = 10;
 
+const NO_BACKLOG = { after: 0, turns: 0, spanUs: 0 };
+
 /** The plan of some of the fleet's devices, by ascending index. */
 export function planFor(fleet: FleetPlan, devices: readonly number[]): Plan {
   const histories: (DeviceHistory | undefined)[] = [];
   const stepUs = fleet.rate === 0 ? UNPACED_STEP_US : 1e6 / fleet.rate;
+  const backlog = fleet.backlog ?? NO_BACKLOG;
+  const keptStepUs = backlog.spanUs / Math.max(1, backlog.turns);
   let turn = 0;
   let at = 0;
 
   const place = () => turn * fleet.devices + (devices[at] ?? 0);
   const ended = () => devices.length === 0 || place() >= fleet.messages;
 
+  /** Turns of a backlog take no time of the run, and their own of the device's. */
+  const backlogDone = () =>
+    Math.min(Math.max(0, turn - backlog.after), backlog.turns);
+  const elapsedUs = () => (place() - backlogDone() * fleet.devices) * stepUs;
+
   function dueUs(): number {
     if (ended()) return Infinity;
-    return fleet.rate === 0 ? 0 : place() * stepUs;
+    return fleet.rate === 0 ? 0 : elapsedUs();
   }
 
   function next(): Planned {
@@ -40,7 +49,7 @@ export function planFor(fleet: FleetPlan, devices: readonly number[]): Plan {
     const planned = takeTurn(fleet, history, {
       number: turn,
       left: Math.ceil((fleet.messages - place()) / fleet.devices),
-      atUs: Math.floor(place() * stepUs),
+      atUs: Math.floor(elapsedUs() + backlogDone() * keptStepUs),
     });
     at += 1;
     if (at === devices.length) {

@@ -140,6 +140,7 @@ function simulatedFleet(options: SimulateOptions, around: Surroundings): Fleet {
           poison: options.poison,
           points: options.points,
           tenants: home.tenant !== null,
+          backlog: options.backlog,
         },
         devices,
       ),

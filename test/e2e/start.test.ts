@@ -15,6 +15,7 @@ import pg from "pg";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { logIn } from "../support/device-log-in.js";
+import { runCommand } from "../support/roles.js";
 import { until, within } from "../support/wait.js";
 
 const test = suite("npm start");
@@ -86,7 +87,7 @@ async function metric(url: string, name: string): Promise<number> {
     .reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0);
 }
 
-test("brings everything up with a fleet, restarts a killed role, stops, and goes on with its data", async () => {
+test("brings everything up with a fleet, restarts a killed role, stops, goes on with its data, and passes its drills", async () => {
   const checkout = await mkdtemp(join(tmpdir(), "twinstream-start-"));
   let first = npmStart(checkout, ["--devices", "20", "--rate", "100"]);
   try {
@@ -173,6 +174,15 @@ test("brings everything up with a fleet, restarts a killed role, stops, and goes
       what: "readings of a fleet that comes back with the log-ins it had",
     });
     assert.is(await readFile(logIns, "utf8"), known);
+
+    await drilled(checkout, ["processor"]);
+    await drilled(checkout, ["redis", "--empty"]);
+    assert.match(first.output(), /redis ended unasked/);
+    const stranger = await drill(checkout, ["redis"], {
+      REDIS_URL: "redis://127.0.0.1:1",
+    });
+    assert.is(stranger.code, 2);
+    assert.match(stranger.output, "REDIS_URL is not that of the stack");
     assert.is(await first.stop(), 0, first.output());
   } finally {
     first.kill();
@@ -180,6 +190,40 @@ test("brings everything up with a fleet, restarts a killed role, stops, and goes
     await rm(checkout, { recursive: true, force: true });
   }
 });
+
+/** Breaks something of the stack under a small load. */
+function drill(
+  checkout: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+) {
+  const load = "--devices 40 --rate 200 --steady 1s --down 1s --json";
+  const stack = ["--stack", join(checkout, ".twinstream")];
+  return runCommand(["drill", ...args, ...stack, ...load.split(" ")], env);
+}
+
+async function drilled(
+  checkout: string,
+  args: readonly string[],
+): Promise<void> {
+  const { code, output } = await within(
+    90_000,
+    drill(checkout, args),
+    `the drill ${args.join(" ")}`,
+  );
+  assert.is(code, 0, output);
+  const json = output.split("\n").find((line) => line.startsWith("{"));
+  const result = JSON.parse(json ?? "{}") as {
+    passed: boolean;
+    sent: number;
+    stored: number;
+    firstRowSeconds: number;
+    peakBytes: Record<string, number>;
+  };
+  assert.ok(result.passed && result.stored > 200, output);
+  assert.ok(result.sent > result.stored, "hellos and poison are among them");
+  assert.ok(result.firstRowSeconds >= 1 && result.peakBytes["processor"]);
+}
 
 /** Ends a role as a crash would: found by its command line, in this checkout alone. */
 function killRole(checkout: string, role: string): void {

@@ -1,6 +1,7 @@
 /** Services that stop, die and come back under load: readiness says why, and all that the fleet was told is safe is stored once. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { FAULTLESS } from "../../src/simulator/compare.js";
 import { withRunning, type Running } from "../support/fleet.js";
 import { compareLedger } from "../support/ledger.js";
 import type { RoleProcess } from "../support/roles.js";
@@ -82,9 +83,9 @@ async function underLoad(
   await trouble();
   const ledger = await within(90_000, load, `the load of ${prefix} to end`);
   await running.settled();
-  const found = await compareLedger(ledger, running.database, `${prefix}%`);
+  const found = await compareLedger(ledger, running.env, prefix);
   assert.ok(found.accepted > 1000, `only ${found.accepted} were accepted`);
-  for (const kind of ["missing", "wrong", "invented", "misjudged"] as const)
+  for (const kind of FAULTLESS)
     assert.equal(found[kind], [], `${prefix} ${kind}`);
 }
 

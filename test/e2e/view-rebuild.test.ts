@@ -56,7 +56,7 @@ test("Redis emptied under load is rebuilt, and nothing is published twice", asyn
     const ledger = await within(60_000, load, "the simulator to end");
     await running.settled();
     await marksAreLevel(running, redis);
-    const found = await compareLedger(ledger, running.database, "sim-%");
+    const found = await compareLedger(ledger, running.env, "sim-");
     assert.equal(found.missing, []);
     assert.ok(found.accepted > 5000, `only ${found.accepted} were accepted`);
     assert.is(updates.length, found.sent, "published once each");

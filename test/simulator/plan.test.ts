@@ -4,7 +4,7 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type { FleetPlan, Planned } from "../../src/simulator/fleet.js";
 import { planFor } from "../../src/simulator/plan.js";
-import { everyDevice, fleetOf, planned } from "./fleets.js";
+import { START_US, everyDevice, fleetOf, planned } from "./fleets.js";
 
 const plans = suite("the fleet's plan");
 
@@ -200,5 +200,34 @@ plans("makes a tenant's hello the word of its state topic", () => {
   assert.is(hello!.payload.toString(), "online");
   assert.is(hello!.points, 0);
 });
+
+plans(
+  "with a backlog has all of it due at one moment, and a device clock that goes on through it",
+  () => {
+    const backlog = { after: 3, turns: 6, spanUs: 3_600_000_000 };
+    const fleet = fleetOf({ backlog });
+    const cutUs = (backlog.after * fleet.devices * 1e6) / fleet.rate;
+    const plan = planFor(fleet, [4]);
+    const due: number[] = [];
+    const times: number[] = [];
+    while (plan.dueUs() !== Infinity) {
+      due.push(plan.dueUs());
+      times.push(plan.next().timeUs);
+    }
+    const keptDue = cutUs + (4 * 1e6) / fleet.rate;
+    assert.equal(
+      due.slice(backlog.after, backlog.after + backlog.turns + 1),
+      Array.from({ length: backlog.turns + 1 }, () => keptDue),
+    );
+    assert.ok(due[2]! < keptDue && due[10]! > keptDue);
+    assert.equal(
+      times,
+      times.toSorted((a, b) => a - b),
+    );
+    assert.is(new Set(times).size, times.length);
+    const after = times[backlog.after + backlog.turns]!;
+    assert.ok(Math.abs(after - START_US - keptDue - backlog.spanUs) < 1000);
+  },
+);
 
 plans.run();
