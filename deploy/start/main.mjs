@@ -1,4 +1,5 @@
-// npm start, in the order in which things happen.
+// npm start, in the order in which things happen. (Over 300 lines: to be read
+// from top to bottom.)
 import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";

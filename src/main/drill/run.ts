@@ -12,9 +12,6 @@ import type { Config } from "../../config.js";
 import { TOPIC } from "../../domain/names.js";
 import type { Comparison, Logged } from "../../simulator/compare.js";
 import { openLink } from "../../simulator/link.js";
-import { read, type SimulateOptions } from "../../simulator/options.js";
-import { simulate } from "../../simulator/simulate.js";
-import type { Progress } from "../../simulator/tally.js";
 import { logConnection } from "../kafka-log.js";
 import {
   compareWithStores,
@@ -23,6 +20,7 @@ import {
   readUntilQuiet,
 } from "./evidence.js";
 import { cutting, ending, Void } from "./faults.js";
+import { type Load, startLoad } from "./load.js";
 import type { DrillName } from "./names.js";
 import type { DrillStack } from "./stack.js";
 import { isLevel, type Look, type Watch, watch } from "./watch.js";
@@ -66,7 +64,6 @@ export interface DrillResult extends Comparison {
   readonly peakBytes: Readonly<Record<string, number>>;
 }
 
-const HOUR_US = 3_600_000_000;
 /** Of the processor behind the log, when it counts as caught up. */
 const LEVEL_MS = 1000;
 const LOOK_MS = 100;
@@ -74,7 +71,6 @@ const LOOK_MS = 100;
 const AFTER_MS = 2000;
 /** Without a record of the fleet for so long, the broker holds none any more. */
 const QUIET_MS = 10_000;
-const DRAIN_SECONDS = 30;
 /** A stall below this share of the time down is no interruption. */
 const BITTEN = 0.5;
 
@@ -194,76 +190,6 @@ export async function runDrill(
 const targetOf = (drill: DrillName): string =>
   drill === "database" ? "postgres" : drill;
 const seconds = (ms: number): number => Math.round(ms / 100) / 10;
-
-type Load = ReturnType<typeof startLoad>;
-
-function startLoad(
-  { devices, rate, seed, steady, drill, backlog }: DrillOptions,
-  to: { mqttUrl: string; tenantPrefix: string; prefix: string; ledger: string },
-) {
-  const stop = new AbortController();
-  const kept = drill === "reconnect" ? backlog : 0;
-  // Due only once the devices are cut off: the progress that tells of it comes once a second.
-  const after = Math.ceil(((steady + 2) * rate) / devices);
-  const fleet: SimulateOptions = {
-    devices,
-    rate,
-    seed,
-    prefix: to.prefix,
-    ledger: to.ledger,
-    connections: devices,
-    mix: read.mix("normalised=70,plain=20,parsec=5,hello=5"),
-    outOfOrder: 0.01,
-    duplicates: 0.01,
-    poison: 0.005,
-    points: 6,
-    qos: 1,
-    answerCommands: false,
-    drain: DRAIN_SECONDS,
-    speed: 0,
-    point: "value",
-    ...(kept === 0
-      ? {}
-      : {
-          start: Date.now() * 1000 - HOUR_US,
-          backlog: { after, turns: kept, spanUs: HOUR_US },
-        }),
-  };
-  let newest: Progress | null = null;
-  let failure: unknown = null;
-  const ended = simulate(fleet, {
-    mqttUrl: to.mqttUrl,
-    tenantPrefix: to.tenantPrefix,
-    signal: stop.signal,
-    notice: () => undefined,
-    progress: (at) => {
-      newest = at;
-    },
-  });
-  ended.catch((error: unknown) => {
-    failure = error;
-  });
-  return {
-    /** When the backlog is due, seconds after the load's start; 0 where there is none. */
-    backlogSeconds: kept === 0 ? 0 : (after * devices) / rate,
-    kept: kept * devices,
-    progress: (): Progress | null => newest,
-    /** @throws what ended the load; the signal's reason */
-    async until(
-      met: (at: Progress) => boolean,
-      signal: AbortSignal,
-    ): Promise<void> {
-      while (newest === null || !met(newest)) {
-        if (failure !== null) throw failure;
-        await pause(LOOK_MS, undefined, { signal });
-      }
-    },
-    end() {
-      stop.abort();
-      return ended;
-    },
-  };
-}
 
 /** Answers what it waited for in vain; null once all has caught up. */
 async function caughtUp(
