@@ -106,8 +106,9 @@ test("dead letters are tried out, live messages too, and a registered device is 
     );
 
     // The real thing, for one of them: within the few seconds that processors take to see it.
-    await twinstream("set", "plug-7", "tasmota");
+    // In this order: a processor that reads plug-7 by it knows of new-1 too.
     await twinstream("set", "new-1", "tasmota");
+    await twinstream("set", "plug-7", "tasmota");
     const listed = JSON.parse(await twinstream("list", "--json")) as {
       devices: object[];
     };
