@@ -99,7 +99,7 @@ export function createPacketSource(
           connection,
           ...(packet.topic === echo && { probe: true as const }),
         };
-        leftovers.look(mine, packet.topic);
+        if (!inbound.probe) leftovers.look(mine, packet.topic);
         if (held) {
           parked = { packet: inbound, goOn };
           return;
