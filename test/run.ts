@@ -29,6 +29,7 @@ const UNIT = [
   "pipeline",
   "actors",
   "gateway",
+  "main",
   "observe",
   "simulator",
 ];
@@ -92,8 +93,10 @@ const files = readdirSync(here, { recursive: true, encoding: "utf8" })
     (file) => wanted.length === 0 || wanted.some((part) => file.includes(part)),
   )
   .toSorted();
+const folderOf = (file: string): string =>
+  relative(here, file).split("/", 1)[0] ?? "";
 const isUnit = (file: string): boolean => {
-  const [folder = ""] = relative(here, file).split("/");
+  const folder = folderOf(file);
   return UNIT.includes(folder) || folder.endsWith(".test.js");
 };
 const outcomes: Outcome[] = [];
@@ -128,7 +131,13 @@ if (others.length > 0) {
       `services up in ${((Date.now() - startedMs) / 1000).toFixed(1)} s`,
     );
     const env = { ...process.env, [SHARED_STACK]: JSON.stringify(stack.env) };
-    await inParallel(others, 1, run(env));
+    // Those with services of their own beside those that share these: each mostly waits.
+    const ownServices = others.filter((file) => folderOf(file) === "e2e");
+    const shared = others.filter((file) => folderOf(file) !== "e2e");
+    await Promise.all([
+      inParallel(ownServices, 1, run(env)),
+      inParallel(shared, 1, run(env)),
+    ]);
   } finally {
     await stack?.stop();
   }
