@@ -14,7 +14,7 @@ import {
   killHard,
 } from "../../src/main/drill/processes.js";
 import { drillStack } from "../../src/main/drill/stack.js";
-import { within } from "../support/wait.js";
+import { until, within } from "../support/wait.js";
 
 const test = suite("twinstream drill");
 
@@ -151,7 +151,10 @@ test("the hard end of a process takes its children too", async () => {
     killHard(self);
     await within(5000, ended, "the parent to die");
     assert.not(isAlive(self));
-    assert.not(isAlive(child));
+    await until(() => !isAlive(child), {
+      withinMs: 5000,
+      what: "the child to be gone",
+    });
   } finally {
     parent.kill("SIGKILL");
   }
