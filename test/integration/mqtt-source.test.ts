@@ -211,8 +211,9 @@ source("a broker that refuses MQTT 5 is spoken to in 3.1.1", async () => {
       if (level === 5) return socket.end();
       socket.on("data", (packet) => {
         if (packet[0] !== 0x82) return;
-        // SUBACK of one filter, then one message of QoS 1 with packet id 9.
+        // SUBACK of one filter (the bridge's own topic has one too), then one message of QoS 1 with packet id 9.
         socket.write(Buffer.from([0x90, 3, packet[2]!, packet[3]!, 1]));
+        if (packet.includes("twinstream/")) return;
         socket.write(Buffer.from([0x32, 6, 0, 1, 0x74, 0, 9, 0x78]));
       });
     });
