@@ -2,6 +2,7 @@
 import { ulid } from "ulid";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { until } from "../support/wait.js";
 import { withWorkerRig } from "./worker-rig.js";
 
 const test = suite("worker");
@@ -58,8 +59,13 @@ test("an upload becomes exactly its rows, with names and types", async () => {
     assert.equal(rows, [
       { equip_nome: "Freezer Teste", types: ["estado", "temperatura"] },
     ]);
-    assert.is(await rig.objects.head(claim.key), null, "the object is removed");
-    assert.is(await worker.metric("claims_total", 'state="done"'), 1);
+    // Its row says so a moment before the object is removed and the claim counted.
+    await until(
+      async () =>
+        (await rig.objects.head(claim.key)) === null &&
+        (await worker.metric("claims_total", 'state="done"')) === 1,
+      { withinMs: 10_000, what: "the claim to be put away and counted" },
+    );
     assert.is(await worker.metric("claim_readings_total", "stored"), 4);
     assert.is(await worker.stop(), 0, worker.output());
   });
