@@ -1,6 +1,6 @@
 /** Registering devices with adapters: the gateway within one tenant, operators in all. Processors follow it by themselves. */
 import type { AdapterDesk, RegisteredDevice } from "../../ports.js";
-import { connectDatabase, type Session } from "./connect.js";
+import { connectDatabase } from "./connect.js";
 
 export interface AdapterDeskOptions {
   /** The primary: a replica takes no writes. */
@@ -52,17 +52,7 @@ export function createAdapterDesk(options: AdapterDeskOptions): AdapterDesk & {
 } {
   const database = connectDatabase({ ...options, poolMin: 0 });
 
-  const asTenant = <T>(
-    tenant: string,
-    doing: string,
-    work: (session: Session) => Promise<T>,
-  ) =>
-    database.transaction(doing, async (session) => {
-      await session.run("SELECT set_config('app.tenant_id', $1, true)", [
-        tenant,
-      ]);
-      return work(session);
-    });
+  const { asTenant } = database;
 
   return {
     register: ({ tenant, deviceId, adapter }, partition) =>

@@ -51,6 +51,12 @@ export interface Database {
     doing: string,
     work: (session: Session) => Promise<T>,
   ): Promise<T>;
+  /** The same, seeing this tenant's rows alone. */
+  asTenant<T>(
+    tenant: string,
+    doing: string,
+    work: (session: Session) => Promise<T>,
+  ): Promise<T>;
   /** Ends the backends that this one waits for, as far as they are ours; answers their process ids. */
   endBlockersOf(pid: number): Promise<number[]>;
   close(): Promise<void>;
@@ -167,14 +173,23 @@ export function connectDatabase(options: DatabaseOptions): Database {
     }
   }
 
+  const transaction: Database["transaction"] = (doing, work) =>
+    use(doing, async (session) => {
+      await session.run("BEGIN");
+      const answer = await work(session);
+      await session.run(commit);
+      return answer;
+    });
+
   return {
     use,
-    transaction: (doing, work) =>
-      use(doing, async (session) => {
-        await session.run("BEGIN");
-        const answer = await work(session);
-        await session.run(commit);
-        return answer;
+    transaction,
+    asTenant: (tenant, doing, work) =>
+      transaction(doing, async (session) => {
+        await session.run("SELECT set_config('app.tenant_id', $1, true)", [
+          tenant,
+        ]);
+        return work(session);
       }),
     endBlockersOf: (pid) =>
       endBackends("SELECT unnest(pg_blocking_pids($1)) AS pid", pid),

@@ -4,7 +4,7 @@
  */
 import type { CommandRecord, CommandState, DeviceRecord } from "../../ports.js";
 import type { DeviceRecords } from "../../ports.js";
-import { connectDatabase, type Session } from "./connect.js";
+import { connectDatabase } from "./connect.js";
 import { readEvents } from "./events-reader.js";
 import { address } from "../../domain/names.js";
 import { newest } from "./newest.js";
@@ -75,17 +75,7 @@ export function createDeviceRecords(
 ): DeviceRecords {
   const database = connectDatabase({ ...options, role: "twinstream_reader" });
 
-  const asTenant = <T>(
-    tenant: string,
-    doing: string,
-    work: (session: Session) => Promise<T>,
-  ) =>
-    database.transaction(doing, async (session) => {
-      await session.run("SELECT set_config('app.tenant_id', $1, true)", [
-        tenant,
-      ]);
-      return work(session);
-    });
+  const { asTenant } = database;
 
   return {
     devices: (tenant, { onlineSinceUs, after, limit }) =>
