@@ -1,11 +1,13 @@
 /** What the documents say of the program is what the program does. */
-import { existsSync, readFileSync } from "node:fs";
-import { resolve } from "node:path";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import type { Command } from "commander";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { Settings } from "../src/config.js";
 import { DEAD_LETTER_REASONS, ERRORS, TwinstreamError } from "../src/errors.js";
 import { loadConfig } from "../src/config.js";
+import { createProgram } from "../src/main/program.js";
 
 const test = suite("documents");
 const readme = readFileSync(resolve("README.md"), "utf8");
@@ -16,6 +18,13 @@ const settings = Object.entries(
     { default?: string | number | boolean; description?: string }
   >,
 );
+/** By path: the README, what stands beside it, and the pages under deploy. */
+const documents: [string, string][] = [
+  ...readdirSync(".").filter((name) => name.endsWith(".md")),
+  ...readdirSync("deploy", { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".md"))
+    .map((name) => join("deploy", name)),
+].map((path) => [path, readFileSync(resolve(path), "utf8")]);
 const flat = (text: string): string => text.replaceAll(/[\s\\]+/g, " ");
 
 test("the README's table has every setting with its default and what it is for", () => {
@@ -45,39 +54,136 @@ test(".env.example has every setting with its default", () => {
   }
 });
 
-test("links of the README lead somewhere", () => {
-  const links = [...readme.matchAll(/\]\((?!https?:)([^)#]+)\)/g)];
-  assert.ok(links.length > 0);
-  for (const [, path] of links)
-    assert.ok(existsSync(resolve(path!)), `${path} is not there`);
+test("links between the documents lead to files and headings that are there", () => {
+  let links = 0;
+  for (const [path, text] of documents)
+    for (const [, target] of text.matchAll(/\]\((?!https?:)([^)]+)\)/g)) {
+      links += 1;
+      const [file, heading] = target!.split("#", 2);
+      const found = file === "" ? path : join(dirname(path), file!);
+      assert.ok(existsSync(found), `${path}: ${target} is not there`);
+      if (heading !== undefined)
+        assert.ok(
+          headingsOf(readFileSync(found, "utf8")).includes(heading),
+          `${path}: ${target} has no such heading`,
+        );
+    }
+  assert.ok(links > 10, `${links} links`);
 });
 
-test("every command that the README names exists", () => {
-  const named = [...readme.matchAll(/`twinstream ([a-z]+)/g)].map(([, n]) => n);
-  const cli = readFileSync(resolve("src/main/cli.ts"), "utf8");
-  const sources = [
-    "adapters",
-    "check",
-    "claims",
-    "devices",
-    "explain",
-    "ledger",
-    "dlq",
-    "drill",
-    "offsets",
-    "quarantine",
-    "simulate",
-    "store",
-    "tenants",
-    "users",
-    "validate",
-  ].map((name) => readFileSync(resolve(`src/main/${name}.ts`), "utf8"));
-  assert.ok(named.length > 5);
-  for (const name of named)
-    assert.ok(
-      [cli, ...sources].some((text) => text.includes(`"${name}"`)),
-      `twinstream ${name}`,
-    );
+/** As they are linked to. */
+const headingsOf = (text: string): string[] =>
+  [...text.matchAll(/^#+ (.+)$/gm)].map(([, title]) =>
+    title!
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N} _-]/gu, "")
+      .replaceAll(" ", "-"),
+  );
+
+test("every command that the documents name exists, with its options", () => {
+  const program = createProgram();
+  let named = 0;
+  for (const [path, text] of documents)
+    for (const line of commandsIn(text)) {
+      named += 1;
+      const fault = faultIn(program, line);
+      assert.is(fault, null, `${path}: twinstream ${line.join(" ")}: ${fault}`);
+    }
+  assert.ok(named > 40, `${named} commands`);
+});
+
+/** The words after `twinstream` in code, up to what ends a command of a shell. */
+function commandsIn(text: string): string[][] {
+  const code = [
+    ...[...text.matchAll(/```(?:sh|text)?\n([\s\S]*?)```/g)].flatMap(
+      ([, block]) => block!.split("\n"),
+    ),
+    ...[...text.matchAll(/(?<!`)`([^`\n]+)`(?!`)/g)].map(
+      ([, inline]) => inline!,
+    ),
+  ];
+  return code.flatMap((line) =>
+    [...line.matchAll(/(?:^|[\s;|=(])twinstream ((?:[^\s#;&)]+ ?)+)/g)].map(
+      ([, words]) => words!.trim().split(/ +/),
+    ),
+  );
+}
+
+/** What of a command line is not so; null when all is. `a|b` stands for either. */
+function faultIn(program: Command, words: readonly string[]): string | null {
+  let at: Command = program;
+  for (const word of words) {
+    if (word.startsWith("--")) {
+      const [name] = word.split("=");
+      if (name !== "--help" && !at.options.some(({ long }) => long === name))
+        return `no option ${name}`;
+      continue;
+    }
+    if (at.commands.length === 0) continue;
+    const under = word
+      .replaceAll(/[[\](){}…]/g, "")
+      .split("|")
+      .map((name) => at.commands.find((each) => each.name() === name));
+    if (under[0] === undefined || under.includes(undefined))
+      return `no command ${word}`;
+    at = under[0];
+  }
+  return null;
+}
+
+test("every route that the documents name is one of the gateway's", () => {
+  const literals = readdirSync("src/gateway", {
+    recursive: true,
+    encoding: "utf8",
+  })
+    .filter((file) => /\.tsx?$/.test(file))
+    .flatMap((file) => [
+      ...readFileSync(join("src/gateway", file), "utf8").matchAll(
+        /"(\/[\w/:.-]*)"/g,
+      ),
+    ])
+    .map(([, route]) => route!);
+  const routes = literals.map(
+    (route) => new RegExp(`^(/api/v1)?${route.replaceAll(/:\w+/g, "[^/]+")}$`),
+  );
+  let named = 0;
+  for (const [path, text] of documents)
+    for (const [, asked] of text.matchAll(
+      /(?:(?:GET|POST|PUT|DELETE|PATCH) |\$HTTP_URL)(\/[^\s`"?,]*)/g,
+    )) {
+      named += 1;
+      assert.ok(
+        routes.some((route) => route.test(asked!)),
+        `${path} names ${asked}`,
+      );
+    }
+  assert.ok(named > 25, `${named} routes`);
+});
+
+test("the table of errors has each that the gateway answers with, as it answers", () => {
+  const text = readFileSync("deploy/http.md", "utf8");
+  const rows = new Map(
+    [
+      ...text.matchAll(
+        /^\| (\d+) +\| `([A-Z_]+)` +\| (yes|–) +\| (.*?) +\|$/gm,
+      ),
+    ].map(([, status, code, again, message]) => [
+      code!,
+      { status, again, message },
+    ]),
+  );
+  for (const [code, entry] of Object.entries(ERRORS))
+    if ("status" in entry)
+      assert.equal(
+        rows.get(code),
+        {
+          status: String(entry.status),
+          again: entry.canRetry ? "yes" : "–",
+          message: entry.message,
+        },
+        code,
+      );
+  for (const code of rows.keys()) assert.ok(code in ERRORS, code);
 });
 
 test("a bad setting is named with what it may be and what it was, and all are named at once", () => {
