@@ -141,6 +141,9 @@ const cuts = fc.array(fc.boolean(), { minLength: 1, maxLength: 7 });
 const wakenAt = (log: readonly Message[], offset: number): DeviceState =>
   reduce(newDevice(log[0]!), log.slice(0, offset), NOW_MS).state;
 
+const sorted = (items: Iterable<unknown>): string[] =>
+  [...items].map((item) => JSON.stringify(item)).toSorted();
+
 /** What the stores hold of one device, each by the rule of its own. */
 function createStores() {
   const rows = new Map<string, number | null>();
@@ -178,12 +181,12 @@ function createStores() {
       seenUs = Math.max(seenUs, store.seenUs);
     },
     content: () => ({
-      rows: [...rows].toSorted(),
-      history: [...history].toSorted(),
-      published: [...published].toSorted(),
-      acks: [...acks].toSorted(),
-      events: [...events].toSorted(),
-      letters: [...letters].toSorted(),
+      rows: sorted(rows),
+      history: sorted(history),
+      published: sorted(published),
+      acks: sorted(acks),
+      events: sorted(events),
+      letters: sorted(letters),
       last,
       untimed,
       firmware,
