@@ -218,7 +218,7 @@ function apply(
   return now;
 }
 
-const times = { numRuns: 1000, seed: 20_251_128, includeErrorInReport: true };
+const times = { numRuns: 500, seed: 20_251_128, includeErrorInReport: true };
 const test = suite("replays of a device's messages");
 
 test("any number of crashes, each replaying from where the stores stood, come to the same state and effects", () =>

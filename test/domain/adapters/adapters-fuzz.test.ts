@@ -39,7 +39,7 @@ const change = fc.record({
     fc.constantFrom<unknown>(
       1e308,
       -0,
-      9007199254740993,
+      2 ** 53 + 2,
       "",
       "\u0000",
       "\ud800",
@@ -143,7 +143,7 @@ for (const adapter of ADAPTERS.values()) {
           }
         },
       ),
-      { numRuns: 4000, seed: 20_251_128, includeErrorInReport: true },
+      { numRuns: 1500, seed: 20_251_128, includeErrorInReport: true },
     );
     assert.ok(read > 200 && refused > 200, `${read} read, ${refused} refused`);
   });
@@ -165,7 +165,7 @@ for (const adapter of ADAPTERS.values()) {
           );
         else assert.unreachable(outcome.kind);
       }),
-      { numRuns: 2000, seed: 20_251_128, includeErrorInReport: true },
+      { numRuns: 1500, seed: 20_251_128, includeErrorInReport: true },
     );
   });
 }
