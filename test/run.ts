@@ -72,17 +72,13 @@ function sumOf(output: string, label: string): number {
   return [...found].reduce((sum, match) => sum + Number(match[1]), 0);
 }
 
-async function inParallel(
-  files: readonly string[],
-  atOnce: number,
+/** Takes from the front of a list that others may take from too, until it is empty. */
+async function workThrough(
+  files: string[],
   run: (file: string) => Promise<void>,
 ): Promise<void> {
-  const left = [...files];
-  const worker = async (): Promise<void> => {
-    for (let file = left.shift(); file !== undefined; file = left.shift())
-      await run(file);
-  };
-  await Promise.all(Array.from({ length: atOnce }, worker));
+  for (let file = files.shift(); file !== undefined; file = files.shift())
+    await run(file);
 }
 
 const wanted = process.argv.slice(2);
@@ -116,10 +112,11 @@ const run =
     for (const line of good ? said : [outcome.output]) console.log(line);
   };
 
-await inParallel(
-  files.filter(isUnit),
-  availableParallelism(),
-  run(process.env),
+const units = files.filter(isUnit);
+await Promise.all(
+  Array.from({ length: availableParallelism() }, () =>
+    workThrough(units, run(process.env)),
+  ),
 );
 const others = files.filter((file) => !isUnit(file));
 let stack: Stack | null = null;
@@ -131,13 +128,19 @@ if (others.length > 0) {
       `services up in ${((Date.now() - startedMs) / 1000).toFixed(1)} s`,
     );
     const env = { ...process.env, [SHARED_STACK]: JSON.stringify(stack.env) };
-    // Those with services of their own beside those that share these: each mostly waits.
+    // Those with services of their own beside those that share these: each mostly waits. Whoever is through first goes on
+    // with the faults, which have services of their own too.
     const ownServices = others.filter((file) => folderOf(file) === "e2e");
-    const shared = others.filter((file) => folderOf(file) !== "e2e");
-    await Promise.all([
-      inParallel(ownServices, 1, run(env)),
-      inParallel(shared, 1, run(env)),
-    ]);
+    const faults = others.filter((file) => folderOf(file) === "faults");
+    const shared = others.filter(
+      (file) => !["e2e", "faults"].includes(folderOf(file)),
+    );
+    await Promise.all(
+      [ownServices, shared].map(async (own) => {
+        await workThrough(own, run(env));
+        await workThrough(faults, run(env));
+      }),
+    );
   } finally {
     await stack?.stop();
   }

@@ -4,15 +4,17 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 
-export type ServiceName = "kafka" | "redis" | "postgres" | "mqtt";
+export type ServiceName = "kafka" | "redis" | "postgres" | "mqtt" | "minio";
 
-/** Addresses by their settings' names: KAFKA_BROKERS, REDIS_URL, DATABASE_URL, MQTT_URL. */
+/** Addresses by their settings' names: KAFKA_BROKERS, REDIS_URL, DATABASE_URL, MQTT_URL, MINIO_ENDPOINT. */
 export type ServiceEnv = Readonly<Record<string, string>>;
 
 export interface Service {
   readonly name: string;
   readonly url: string;
   readonly pid: number | null;
+  /** With its data. */
+  readonly folder: string;
   /** Starts it again on the same port and data; resolves when it answers. */
   start(): Promise<void>;
   stop(): Promise<void>;
@@ -22,6 +24,7 @@ export interface Service {
 
 export interface Stack {
   readonly env: ServiceEnv;
+  /** Those that were asked for. */
   readonly services: Readonly<Record<ServiceName, Service>>;
   stop(options?: { wipe?: boolean }): Promise<void>;
 }

@@ -1,0 +1,228 @@
+/** What scenarios do to roles and services, each with its end. */
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { reasonOf } from "../../src/errors.js";
+import type { Random } from "../../src/simulator/random.js";
+import type { Stack } from "../support/services.js";
+import type { Ground } from "./ground.js";
+import type { Act } from "./scenario.js";
+
+export type Service = keyof Stack["services"];
+
+/** A clean stop of a role takes no longer, seconds. */
+const STOP_SECONDS = 10;
+
+/** What the suite counts, by its own names: a scenario's `missed` asks for them. */
+export const SEEN = {
+  deaths: "deaths of a processor with work in hand",
+  kills: "kills",
+  stops: "clean stops",
+  frozen: "frozen while there was work",
+  joins: "processors that joined or left",
+} as const;
+
+/** A whole instant within [from, to), seconds to a tenth. */
+export const instantIn = (draw: Random, from: number, to: number): number =>
+  Math.round((from + draw() * (to - from)) * 10) / 10;
+
+export const oneOf = <T>(draw: Random, all: readonly T[]): T =>
+  all[Math.floor(draw() * all.length)]!;
+
+/** kill -9 of a role; a processor's promises are looked at before it is started again. */
+export function killRole(
+  name: string,
+  { at, down = 0 }: { at: number; down?: number },
+): Act {
+  return {
+    at,
+    does: `kill -9 of ${name}${down > 0 ? `, down for ${down} s` : ""}`,
+    async run(ground) {
+      const behind = ground.eyes.behind();
+      const fromMs = performance.now();
+      await ground.roles.kill(name);
+      ground.count(SEEN.kills);
+      ground.note(`kill -9 of ${name}, ${behind} messages behind`);
+      if (name.startsWith("processor")) {
+        if (behind > 0) ground.count(SEEN.deaths);
+        await lookAtDeath(ground, name);
+      }
+      await pause(Math.max(0, down * 1000 - (performance.now() - fromMs)));
+      await ground.roles.start(name);
+      ground.note(`${name} started again`);
+    },
+  };
+}
+
+async function lookAtDeath(ground: Ground, name: string): Promise<void> {
+  try {
+    await ground.invariant.check(`death of ${name}`);
+  } catch (error) {
+    // Another fault has a store down: what it hides is looked at in the end.
+    ground.count("deaths that could not be looked at");
+    ground.note(
+      `the death of ${name} could not be looked at: ${reasonOf(error)}`,
+    );
+  }
+}
+
+/** Kills of one of these after the other, at random instants, so often that each interval holds one. */
+export function killAgain(
+  draw: Random,
+  names: readonly string[],
+  {
+    from,
+    to,
+    every,
+    down = 0,
+  }: { from: number; to: number; every: number; down?: number },
+): Act[] {
+  const acts: Act[] = [];
+  for (let start = from; start + every <= to; start += every)
+    acts.push(
+      killRole(oneOf(draw, names), {
+        at: instantIn(draw, start, start + every * 0.6),
+        down,
+      }),
+    );
+  return acts;
+}
+
+/** SIGTERM of a role: it must end by itself, in time, with 0. */
+export function stopRole(
+  name: string,
+  { at, down = 0 }: { at: number; down?: number },
+): Act {
+  return {
+    at,
+    does: `SIGTERM of ${name}${down > 0 ? `, down for ${down} s` : ""}`,
+    async run(ground) {
+      const { seconds, ended } = await ground.roles.stop(name);
+      ground.count(SEEN.stops);
+      ground.note(`${name} stopped in ${seconds.toFixed(1)} s (${ended})`);
+      if (seconds >= STOP_SECONDS || ended !== 0)
+        ground.violation(
+          `${name} took ${seconds.toFixed(1)} s to stop and ended with ${ended}`,
+        );
+      await pause(down * 1000);
+      await ground.roles.start(name);
+    },
+  };
+}
+
+/** SIGSTOP of a role, then SIGCONT. */
+export function freezeRole(
+  name: string,
+  { at, seconds }: { at: number; seconds: number },
+): Act {
+  return {
+    at,
+    does: `SIGSTOP of ${name} for ${seconds} s`,
+    async run(ground) {
+      ground.roles.freeze(name);
+      ground.note(`SIGSTOP of ${name}`);
+      try {
+        await held(ground, seconds);
+      } finally {
+        ground.roles.thaw(name);
+        ground.note(`SIGCONT of ${name}`);
+      }
+    },
+  };
+}
+
+/** SIGSTOP of a service with all its processes, then SIGCONT. */
+export function freezeService(
+  name: Service,
+  { at, seconds }: { at: number; seconds: number },
+): Act {
+  return {
+    at,
+    does: `SIGSTOP of ${name} for ${seconds} s`,
+    async run(ground) {
+      const service = ground.stack.services[name];
+      await service.kill("SIGSTOP");
+      ground.note(`SIGSTOP of ${name}`);
+      try {
+        await held(ground, seconds);
+      } finally {
+        await service.kill("SIGCONT");
+        ground.note(`SIGCONT of ${name}`);
+      }
+    },
+  };
+}
+
+async function held(ground: Ground, seconds: number): Promise<void> {
+  const before = ground.load?.progress()?.sent ?? 0;
+  await pause(seconds * 1000);
+  if ((ground.load?.progress()?.sent ?? 0) > before) ground.count(SEEN.frozen);
+}
+
+/** kill -9 of a service with all its processes, and a start on the same data. */
+export function killService(
+  name: Service,
+  {
+    at,
+    down = 0,
+    meanwhile,
+    what = "",
+  }: {
+    at: number;
+    down?: number;
+    /** Once it is dead; what it does to its data is said by `what`. */
+    meanwhile?: (ground: Ground) => Promise<void> | void;
+    what?: string;
+  },
+): Act {
+  return {
+    at,
+    does: `kill -9 of ${name}${what === "" ? "" : `, ${what}`}, down for ${down} s`,
+    async run(ground) {
+      const service = ground.stack.services[name];
+      await service.kill();
+      ground.count(SEEN.kills);
+      ground.note(`kill -9 of ${name}`);
+      await meanwhile?.(ground);
+      await pause(down * 1000);
+      await service.start();
+      ground.note(`${name} answers again`);
+    },
+  };
+}
+
+/** A clean stop of a service, and a start on the same data. */
+export function stopService(
+  name: Service,
+  { at, down = 0 }: { at: number; down?: number },
+): Act {
+  return {
+    at,
+    does: `clean stop of ${name}, down for ${down} s`,
+    async run(ground) {
+      const service = ground.stack.services[name];
+      await service.stop();
+      ground.count(SEEN.stops);
+      ground.note(`${name} stopped`);
+      await pause(down * 1000);
+      await service.start();
+      ground.note(`${name} answers again`);
+    },
+  };
+}
+
+/** Removes all that Redis has kept. */
+export function emptyRedis(ground: Ground): void {
+  rmSync(join(ground.stack.services.redis.folder, "appendonlydir"), {
+    recursive: true,
+    force: true,
+  });
+}
+
+/** For `missed`: the schedule was to bring so many of these about. */
+export function least(what: string, count: number) {
+  return (ground: Ground): string | null =>
+    ground.counted(what) >= count
+      ? null
+      : `${ground.counted(what)} ${what}, not ${count}`;
+}

@@ -1,0 +1,177 @@
+/**
+ * Commands given all the while, with the giver's ledger: each that got its 202 must come to one terminal state, and one key
+ * is one command however often it was sent.
+ */
+import { setTimeout as pause } from "node:timers/promises";
+import { reasonOf } from "../../src/errors.js";
+import { hasEnded } from "../../src/domain/command-life.js";
+import type { CommandState } from "../../src/ports.js";
+import type { Ground } from "./ground.js";
+import { startLoad } from "./load.js";
+
+const PREFIX = "cmd-";
+const DEVICES = 50;
+/** Commands a second. */
+const RATE = 5;
+const TTL_S = 45;
+const DEADLINE_MS = 20_000;
+const AGAIN_MS = 1000;
+const TERMINAL: readonly string[] = [
+  "acked",
+  "failed",
+  "expired",
+  "rejected",
+  "canceled",
+  "superseded",
+];
+
+export interface Commands {
+  /** Gives no more; those under way are given until they are accepted, or so many seconds have passed. */
+  stop(graceSeconds: number): Promise<void>;
+  /** Waits until all have ended; answers what is wrong. */
+  settle(withinMs: number): Promise<string[]>;
+  counts(): Readonly<Record<string, number>>;
+}
+
+interface Given {
+  readonly key: string;
+  readonly device: string;
+  readonly cmdIds: Set<string>;
+}
+
+export async function startCommands(ground: Ground): Promise<Commands> {
+  const fleet = startLoad(
+    {
+      devices: DEVICES,
+      rate: DEVICES,
+      seed: ground.knobs.seed,
+      prefix: PREFIX,
+      answerCommands: true,
+      poison: 0,
+      duplicates: 0,
+      outOfOrder: 0,
+    },
+    ground.env["MQTT_URL"]!,
+  );
+  ground.onEnd(() => fleet.stop());
+  await fleet.reaches(1);
+  const accepted: Given[] = [];
+  const refused = new Map<string, number>();
+  const underWay = new Set<Promise<void>>();
+  const stopping = new AbortController();
+  let states: Readonly<Record<string, number>> = {};
+  let made = 0;
+  let tries = 0;
+
+  /** Until it has its answer: a try without one may have given it, and the same key is the same command. */
+  async function give(number: number): Promise<void> {
+    const device = `${PREFIX}${String((number % DEVICES) + 1).padStart(5, "0")}`;
+    const one: Given = { key: `fault-${number}`, device, cmdIds: new Set() };
+    while (!stopping.signal.aborted) {
+      const gateways = ground.roles.gateways();
+      const base = gateways[tries++ % gateways.length];
+      const answer = base === undefined ? null : await post(base, one);
+      if (answer === 202) {
+        accepted.push(one);
+        return;
+      }
+      if (answer !== null && answer < 500 && answer !== 429) {
+        refused.set(String(answer), (refused.get(String(answer)) ?? 0) + 1);
+        return;
+      }
+      await pause(AGAIN_MS);
+    }
+  }
+
+  async function post(base: string, one: Given): Promise<number | null> {
+    try {
+      const response = await fetch(`${base}/devices/${one.device}/command`, {
+        method: "POST",
+        headers: {
+          "content-type": "application/json",
+          "idempotency-key": one.key,
+        },
+        body: JSON.stringify({ op: "set_point", ttl_s: TTL_S, queue: true }),
+        signal: AbortSignal.timeout(DEADLINE_MS),
+      });
+      const body = (await response.json()) as { cmd_id?: string };
+      if (response.status === 202) one.cmdIds.add(body.cmd_id ?? "");
+      return response.status;
+    } catch (error) {
+      ground.count("command tries without an answer");
+      void reasonOf(error);
+      return null;
+    }
+  }
+
+  const timer = setInterval(() => {
+    const giving = give(++made).finally(() => underWay.delete(giving));
+    underWay.add(giving);
+  }, 1000 / RATE);
+  ground.onEnd(async () => {
+    clearInterval(timer);
+    stopping.abort();
+  });
+
+  return {
+    counts: () => ({
+      given: made,
+      accepted: accepted.length,
+      ...Object.fromEntries(refused),
+      ...states,
+    }),
+    async stop(graceSeconds) {
+      clearInterval(timer);
+      const late = setTimeout(() => stopping.abort(), graceSeconds * 1000);
+      await Promise.all(underWay);
+      clearTimeout(late);
+    },
+    async settle(withinMs) {
+      const untilMs = performance.now() + withinMs;
+      for (;;) {
+        const found = await standing();
+        states = found.states;
+        const open = Object.entries(found.states).filter(
+          ([state]) => !hasEnded(state as CommandState),
+        );
+        if (open.length === 0 || performance.now() > untilMs) {
+          await fleet.stop();
+          return found.wrong;
+        }
+        await pause(AGAIN_MS);
+      }
+    },
+  };
+
+  async function standing() {
+    const { rows } = await ground.query<{
+      cmd_id: string;
+      state: CommandState;
+      history: { state: string }[];
+    }>(
+      "SELECT cmd_id, state, history FROM commands WHERE starts_with(device_id, $1)",
+      [PREFIX],
+    );
+    const byId = new Map(rows.map((row) => [row.cmd_id, row]));
+    const found: Record<string, number> = {};
+    for (const { state } of rows) found[state] = (found[state] ?? 0) + 1;
+    const wrong: string[] = [];
+    for (const { key, cmdIds } of accepted) {
+      if (cmdIds.size !== 1)
+        wrong.push(`command ${key} has ids ${[...cmdIds].join(", ")}`);
+      for (const cmdId of cmdIds) {
+        const row = byId.get(cmdId);
+        if (row === undefined)
+          wrong.push(`command ${key} (${cmdId}) was accepted and has no row`);
+        else if (!hasEnded(row.state))
+          wrong.push(`command ${cmdId} is ${row.state} and never ended`);
+        else if (
+          row.history.filter(({ state }) => TERMINAL.includes(state)).length !==
+          1
+        )
+          wrong.push(`command ${cmdId} ended more than once`);
+      }
+    }
+    return { states: found, wrong };
+  }
+}

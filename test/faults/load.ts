@@ -1,0 +1,77 @@
+/** The fleet of a trial, with its sender's ledger. It runs in the suite's own process, which no fault touches. */
+import { setTimeout as pause } from "node:timers/promises";
+import { read, type SimulateOptions } from "../../src/simulator/options.js";
+import { simulate } from "../../src/simulator/simulate.js";
+import type { Progress, Summary } from "../../src/simulator/tally.js";
+
+/** What every trial's fleet sends unless the scenario says otherwise. */
+const USUAL = {
+  mix: read.mix("normalised=70,plain=20,parsec=5,hello=5"),
+  outOfOrder: 0.02,
+  duplicates: 0.02,
+  poison: 0.005,
+  points: 6,
+  qos: 1,
+  answerCommands: false,
+  drain: 90,
+  speed: 0,
+  point: "value",
+} as const;
+
+const LOOK_MS = 50;
+
+export interface RunningLoad {
+  /** Of the newest second. */
+  progress(): Progress | null;
+  /** Seconds since the first message; 0 before it. */
+  seconds(): number;
+  /** Resolves when so many seconds have passed since the first message. @throws what ended the load */
+  reaches(seconds: number): Promise<void>;
+  /** Resolves when all of it was sent and answered. */
+  readonly ended: Promise<Summary>;
+  /** Sends no more; resolves with `ended`. */
+  stop(): Promise<Summary>;
+}
+
+export function startLoad(
+  options: Partial<SimulateOptions> &
+    Pick<SimulateOptions, "devices" | "prefix" | "seed">,
+  mqttUrl: string,
+): RunningLoad {
+  const stop = new AbortController();
+  let newest: Progress | null = null;
+  let beganMs = Infinity;
+  let failure: unknown = null;
+  const ended = simulate(
+    { ...USUAL, connections: options.devices, ...options },
+    {
+      mqttUrl,
+      tenantPrefix: "traksense",
+      signal: stop.signal,
+      notice: () => undefined,
+      progress(at) {
+        newest = at;
+        beganMs = Math.min(beganMs, performance.now() - at.seconds * 1000);
+      },
+    },
+  );
+  ended.catch((error: unknown) => {
+    failure = error;
+  });
+  const seconds = () => Math.max(0, performance.now() - beganMs) / 1000;
+  return {
+    progress: () => newest,
+    seconds: () => (beganMs === Infinity ? 0 : seconds()),
+    async reaches(wanted) {
+      while (beganMs === Infinity || seconds() < wanted) {
+        if (failure !== null) throw failure;
+        await pause(LOOK_MS);
+      }
+    },
+    ended,
+    stop() {
+      stop.abort();
+      return ended;
+    },
+  };
+}
