@@ -1,145 +1,268 @@
 /**
- * How fast a processor drains a backlog: messages waiting in the log → rows committed in the database, Redis and offsets
- * included. Prints messages/s, points/s, CPU and memory of the processor.
+ * How fast a processor works off a backlog: messages waiting on the log → rows committed, Redis written, offsets committed. In
+ * turn with the bare pipeline over the same messages; after each run both must have left the same rows and keys.
  *
- *   npm run bench:drain -- --messages 300000 --devices 1000 --points 4
+ *   npm run bench:drain
+ *   npm run bench:drain -- --devices 1000 --points 4 --messages 300000 --runs 5
+ *   npm run bench:drain -- --devices 1000 --points 4 --runs 1 --node --cpu-prof       options of Node for the processor
  */
-import { readFileSync } from "node:fs";
-import { cpus } from "node:os";
-import { parseArgs } from "node:util";
-import { connectLog } from "../../src/adapters/kafka/connect.js";
-import { createLogWriter } from "../../src/adapters/kafka/writer.js";
-import { encodeEnvelope } from "../../src/domain/envelope.js";
-import { TOPIC } from "../../src/domain/names.js";
+import { createHash } from "node:crypto";
+import { fileURLToPath } from "node:url";
+import { Redis } from "ioredis";
+import pg from "pg";
 import { runCommand, startRole } from "../support/roles.js";
-import { withOwnStack } from "../support/services.js";
+import { withOwnStack, type Stack } from "../support/services.js";
 import { until } from "../support/wait.js";
+import {
+  committed,
+  connection,
+  deviceName,
+  fill,
+  joined,
+  type Backlog,
+} from "./frame/backlog.js";
+import { runBench } from "./frame/bench.js";
+import { cpuSeconds, peakMib } from "./frame/processes.js";
 
-const { values } = parseArgs({
-  options: {
-    messages: { type: "string", default: "300000" },
-    devices: { type: "string", default: "1000" },
-    points: { type: "string", default: "4" },
-    json: { type: "boolean", default: false },
-    profile: { type: "boolean", default: false },
-  },
-});
-const messages = Number(values.messages);
-const devices = Number(values.devices);
-const points = Number(values.points);
-const say = (line: string): void => {
-  if (!values.json) console.log(line);
+/** By devices, at 4 points a message; the goals are of the reference machine. */
+const GOALS: Readonly<
+  Record<number, { ratio: number; floor: number; messages?: number }>
+> = {
+  1000: { ratio: 0.9, floor: 0.75, messages: 50_000 },
+  100_000: { ratio: 0.85, floor: 0.7 },
 };
+/** Points of a backlog: messages of 20 points are five times as many. */
+const MOST_POINTS = 1_200_000;
+const BARE = fileURLToPath(new URL("bare-pipeline.js", import.meta.url));
 
-/** A v1 message of the given number of points, each message at its own second. */
-function payload(device: number, round: number, startMs: number): Buffer {
-  const at = new Date(startMs + round * 1000).toISOString();
-  const list = Array.from({ length: points }, (_, i) => ({
-    name: `point_${i}`,
-    t: "float",
-    v: Math.round((20 + device / 100 + (round % 50) / 10 + i) * 100) / 100,
-    u: "°C",
-  }));
-  return Buffer.from(
-    JSON.stringify({ schema: "v1", ts: at, points: list, meta: { fw: "1.0" } }),
-  );
+interface Drained {
+  readonly messagesPerSecond: number;
+  /** Microseconds a message. */
+  readonly cpu: Readonly<
+    Record<"process" | "log" | "redis" | "database", number>
+  >;
+  readonly peak: number;
+  /** Equal when the same was stored. */
+  readonly left: string;
 }
 
-async function fill(brokers: string): Promise<number> {
-  const writer = createLogWriter(
-    connectLog({
-      brokers: [brokers],
-      clientId: "bench",
-      log: () => undefined,
-    }),
-  );
-  const rounds = Math.ceil(messages / devices);
-  const startMs = Date.now() - rounds * 1000;
-  let records: { key: string; value: Buffer }[] = [];
-  let bytes = 0;
-  for (let n = 0; n < messages; n++) {
-    const device = n % devices;
-    const deviceId = `bench-${String(device).padStart(6, "0")}`;
-    const value = encodeEnvelope({
-      tenant: "default",
-      deviceId,
-      site: null,
-      kind: "data",
-      payload: payload(device, Math.floor(n / devices), startMs),
-      arrivalMs: Date.now(),
-    });
-    records.push({ key: deviceId, value });
-    bytes += value.length;
-    if (records.length === 5000 || n === messages - 1) {
-      await writer.append(TOPIC.data, records);
-      records = [];
-    }
-  }
-  await writer.close();
-  return bytes;
-}
+let runs = 0;
 
-/** User and system CPU seconds of a process so far, by Linux's clock of 100 ticks a second. */
-function cpuSeconds(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, "utf8")
-    .split(") ")[1]!
-    .split(" ");
-  return (Number(fields[11]) + Number(fields[12])) / 100;
-}
-
-function peakMiB(pid: number): number {
-  const status = readFileSync(`/proc/${pid}/status`, "utf8");
-  return Number(/VmHWM:\s+(\d+)/.exec(status)![1]) / 1024;
-}
-
-await withOwnStack(["kafka", "redis", "postgres", "mqtt"], async (stack) => {
-  const env = { ...stack.env };
-  const migrated = await runCommand(["migrate"], env);
-  if (migrated.code !== 0) throw new Error(migrated.output);
-  say(`filling the log with ${messages} messages of ${devices} devices …`);
-  const bytes = await fill(env["KAFKA_BROKERS"]!);
-  const processor = await startRole(
-    "processor",
-    { ...env, LOG_LEVEL: "warn" },
-    { node: values.profile ? ["--cpu-prof"] : [] },
-  );
-  await processor.ready();
-  const stored = (): Promise<number> => processor.metric("ingest_points_total");
-  const total = messages * points;
-  const readyMs = Date.now();
-  const before = await stored();
-  const cpuBefore = cpuSeconds(processor.pid);
-  await until(
-    async () => {
-      const now = await stored();
-      if (now < total) return false;
-      return true;
-    },
-    { withinMs: 600_000, what: "all points to be stored" },
-  );
-  const seconds = (Date.now() - readyMs) / 1000;
-  const cpu = cpuSeconds(processor.pid) - cpuBefore;
-  const result = {
-    machine: `${cpus().length} × ${cpus()[0]?.model ?? "?"}, Node ${process.version}`,
-    messages,
-    devices,
-    points_a_message: points,
-    megabytes: Math.round(bytes / 1e6),
-    seconds: Number(seconds.toFixed(2)),
-    messages_per_second: Math.round((total - before) / points / seconds),
-    points_per_second: Math.round((total - before) / seconds),
-    processor_cpu_percent: Math.round((100 * cpu) / seconds),
-    processor_cpu_us_per_message: Number(
-      ((cpu * 1e6) / ((total - before) / points)).toFixed(1),
-    ),
-    processor_peak_mib: Math.round(peakMiB(processor.pid)),
+async function drain(
+  stack: Stack,
+  backlog: Backlog,
+  script: string | undefined,
+  node: readonly string[],
+): Promise<Drained> {
+  const group = `bench-${++runs}`;
+  const admin = connection(stack.env["KAFKA_BROKERS"]!).kafka.admin();
+  const pids = {
+    log: stack.services.kafka.pid!,
+    redis: stack.services.redis.pid!,
+    database: stack.services.postgres.pid!,
   };
-  if (values.json) console.log(JSON.stringify(result));
-  else
-    say(
-      `drained ${result.messages_per_second.toLocaleString("en")} messages/s = ${result.points_per_second.toLocaleString("en")} points/s ` +
-        `(${seconds.toFixed(1)} s; processor ${result.processor_cpu_percent} % of a core, ${result.processor_cpu_us_per_message} µs a message, ${result.processor_peak_mib} MiB at most; ${result.machine})`,
+  await admin.connect();
+  const worker = await startRole(
+    "processor",
+    {
+      ...stack.env,
+      PROCESSOR_GROUP: group,
+      LOG_LEVEL: "warn",
+      // On a busy machine the first devices would be offline before the last are worked off.
+      DEVICE_OFFLINE_TIMEOUT: "86400",
+    },
+    { node, ...(script === undefined ? {} : { script }) },
+  );
+  const cpuNow = () => ({
+    process: cpuSeconds(worker.pid),
+    log: cpuSeconds(pids.log),
+    redis: cpuSeconds(pids.redis),
+    database: cpuSeconds(pids.database),
+  });
+  try {
+    await joined(admin, group);
+    const beganMs = performance.now();
+    const before = cpuNow();
+    await until(
+      async () => (await committed(admin, group)) >= backlog.messages,
+      { withinMs: 300_000, everyMs: 50, what: "the backlog to be committed" },
     );
-  await processor.stop();
-  if (processor.output()) say(processor.output());
-});
+    const seconds = (performance.now() - beganMs) / 1000;
+    const after = cpuNow();
+    const cpuOf = (part: keyof typeof after) =>
+      ((after[part] - before[part]) * 1e6) / backlog.messages;
+    return {
+      messagesPerSecond: backlog.messages / seconds,
+      cpu: {
+        process: cpuOf("process"),
+        log: cpuOf("log"),
+        redis: cpuOf("redis"),
+        database: cpuOf("database"),
+      },
+      peak: peakMib(worker.pid),
+      left: await whatIsLeft(stack.env),
+    };
+  } catch (error) {
+    throw new Error(worker.output(), { cause: error });
+  } finally {
+    await worker.stop();
+    await admin.disconnect();
+  }
+}
+
+const digest = (value: unknown): string =>
+  createHash("sha256").update(JSON.stringify(value)).digest("hex").slice(0, 12);
+
+/** Rows and keys as one text, and they are gone: the next run begins where this one did. */
+async function whatIsLeft(env: Stack["env"]): Promise<string> {
+  const db = new pg.Client({ connectionString: env["DATABASE_URL"]! });
+  const redis = new Redis(env["REDIS_URL"]!);
+  await db.connect();
+  try {
+    const { rows } = await db.query<Record<string, unknown>>(
+      `SELECT count(*), sum(round(value * 100)::bigint), min(time), max(time), count(DISTINCT sensor_id) AS sensors,
+              (SELECT count(*) FROM sensors WHERE type_class = 'num') AS known, (SELECT count(*) FROM equipments WHERE online) AS devices
+       FROM store.telemetry_data`,
+    );
+    const one = deviceName(0);
+    const keys = {
+      history: await redis.zrange(
+        `device:history:${one}`,
+        "0",
+        "-1",
+        "WITHSCORES",
+      ),
+      last: await redis.hmget(
+        `device:last_state:${one}`,
+        "payload",
+        "timestamp",
+      ),
+      online: await redis.zcard("devices:online"),
+      // The processor's own marks are its promises', and none of the contract's.
+      devices:
+        (await redis.dbsize()) - (await redis.keys("twinstream:*")).length,
+    };
+    await db.query(
+      "TRUNCATE store.telemetry_data; TRUNCATE equipments, stream_offsets CASCADE",
+    );
+    await redis.flushall();
+    const { history, last, ...counts } = keys;
+    return JSON.stringify({
+      ...rows[0],
+      ...counts,
+      history: digest(history),
+      last: digest(last),
+    });
+  } finally {
+    redis.disconnect();
+    await db.end();
+  }
+}
+
+await runBench(
+  "drain",
+  {
+    devices: "1000,10000,100000",
+    points: "1,4,20",
+    messages: "300000",
+    runs: "3",
+    node: "",
+  },
+  async ({ settings, number, numbers, say, figure }) => {
+    for (const devices of numbers("devices"))
+      for (const points of numbers("points"))
+        await withOwnStack(
+          ["kafka", "redis", "postgres", "mqtt"],
+          async (stack) => {
+            const backlog = {
+              devices,
+              points,
+              messages: Math.min(
+                number("messages"),
+                Math.max(devices, Math.floor(MOST_POINTS / points)),
+              ),
+            };
+            const migrated = await runCommand(["migrate"], stack.env);
+            if (migrated.code !== 0) throw new Error(migrated.output);
+            await quiet(stack.env["DATABASE_URL"]!);
+            const of = `${devices.toLocaleString("en")} devices × ${points} points`;
+            say(
+              `${of}: filling the log with ${backlog.messages.toLocaleString("en")} messages`,
+            );
+            const bytes = await fill(stack.env["KAFKA_BROKERS"]!, backlog);
+            const ours: Drained[] = [];
+            const bare: Drained[] = [];
+            const node = settings.node === "" ? [] : settings.node.split(" ");
+            for (let run = 0; run < number("runs"); run++) {
+              // In turn, and turned about: what else the machine does meets both.
+              const pair =
+                run % 2 === 0 ? [undefined, BARE] : [BARE, undefined];
+              for (const script of pair) {
+                const one = await drain(
+                  stack,
+                  backlog,
+                  script,
+                  script === undefined ? node : [],
+                );
+                (script === undefined ? ours : bare).push(one);
+                say(
+                  `${script === undefined ? "ours" : "bare"} ${Math.round(one.messagesPerSecond)} messages/s, ${one.cpu.process.toFixed(1)} µs of CPU a message`,
+                );
+              }
+              if (ours.at(-1)!.left !== bare.at(-1)!.left)
+                throw new Error(
+                  `not the same was stored:\n${ours.at(-1)!.left}\n${bare.at(-1)!.left}`,
+                );
+            }
+            const goal = points === 4 ? GOALS[devices] : undefined;
+            figure({
+              of,
+              what: "messages/s",
+              less: false,
+              runs: ours.map((run) => run.messagesPerSecond),
+              bare: bare.map((run) => run.messagesPerSecond),
+              floorRatio: goal?.floor ?? 0.6,
+              ...(goal === undefined ? {} : { goalRatio: goal.ratio }),
+              ...(goal?.messages === undefined ? {} : { goal: goal.messages }),
+            });
+            figure({
+              of,
+              what: "points/s",
+              less: false,
+              runs: ours.map((run) => run.messagesPerSecond * points),
+            });
+            for (const part of ["process", "redis", "database", "log"] as const)
+              figure({
+                of,
+                what: `µs of CPU a message (${part})`,
+                less: true,
+                runs: ours.map((run) => run.cpu[part]),
+                bare: bare.map((run) => run.cpu[part]),
+              });
+            figure({
+              of,
+              what: "MiB at most",
+              less: true,
+              runs: ours.map(({ peak }) => peak),
+              bare: bare.map(({ peak }) => peak),
+            });
+            figure({
+              of,
+              what: "bytes a record",
+              less: true,
+              runs: [bytes / backlog.messages],
+            });
+          },
+        );
+  },
+);
+
+/** No background job of the database's in the midst of a run. */
+async function quiet(url: string): Promise<void> {
+  const db = new pg.Client({ connectionString: url });
+  await db.connect();
+  await db.query(
+    "SELECT alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs WHERE job_id >= 1000",
+  );
+  await db.end();
+}

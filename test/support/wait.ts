@@ -5,12 +5,14 @@ interface Patience {
   readonly withinMs: number;
   /** What is waited for, as the failure's text says it. */
   readonly what: string;
+  /** Between two looks; 10 unless told. */
+  readonly everyMs?: number;
 }
 
 /** Polls until `check` answers something other than false, null or undefined, and answers that; throws past the deadline. */
 export async function until<T>(
   check: () => T | Promise<T>,
-  { withinMs, what }: Patience,
+  { withinMs, what, everyMs = 10 }: Patience,
 ): Promise<Exclude<T, false | null | undefined>> {
   const deadline = Date.now() + withinMs;
   for (;;) {
@@ -19,7 +21,7 @@ export async function until<T>(
       return answer as Exclude<T, false | null | undefined>;
     if (Date.now() > deadline)
       throw new Error(`not within ${withinMs} ms: ${what}`);
-    await pause(10);
+    await pause(everyMs);
   }
 }
 
