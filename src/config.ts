@@ -295,6 +295,36 @@ export const Settings = Type.Object({
     1_000_000_000,
     "log-ins and refreshes a minute from one address, over all gateways; 0 is no limit",
   ),
+  LIVE_MAX_CLIENTS: whole(
+    5000,
+    0,
+    1_000_000,
+    "live streams that a gateway has open at most; 0 is no limit",
+  ),
+  LIVE_MAX_PER_USER: whole(
+    50,
+    0,
+    1_000_000,
+    "live streams of one user in a gateway at most; 0 is no limit",
+  ),
+  LIVE_MAX_PER_ADDRESS: whole(
+    200,
+    0,
+    1_000_000,
+    "live streams from one address in a gateway at most; 0 is no limit",
+  ),
+  LIVE_BUFFER_BYTES: whole(
+    262_144,
+    16_384,
+    67_108_864,
+    "bytes that a slow client of a live stream may have waiting; beyond it only the newest message of each device waits",
+  ),
+  LIVE_STUCK_SECONDS: whole(
+    30,
+    1,
+    3600,
+    "seconds after which a client of a live stream that takes nothing is cut off",
+  ),
   CORS_ORIGINS: optional(
     "origins whose pages may call the gateway from a browser, by commas, such as `https://dash.example.com`",
   ),

@@ -212,6 +212,12 @@ export const ERRORS = {
     canRetry: true,
     status: 503,
   },
+  TOO_MANY_STREAMS: {
+    message:
+      "as many live streams are open as this gateway takes (LIVE_MAX_CLIENTS); try again later",
+    canRetry: true,
+    status: 503,
+  },
   INTERNAL: {
     message:
       "something failed that should not have; the log has the cause under this request id",

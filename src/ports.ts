@@ -13,6 +13,7 @@ export type * from "./ports/credentials.js";
 export type * from "./ports/explain.js";
 export type * from "./ports/ledger.js";
 export type * from "./ports/dead-letters.js";
+export type * from "./ports/live.js";
 export type * from "./ports/log.js";
 export type * from "./ports/mqtt.js";
 export type * from "./ports/store.js";

@@ -29,6 +29,7 @@ import { eventRoutes } from "./routes/events.js";
 import { explainRoutes } from "./routes/explain.js";
 import { healthRoutes } from "./routes/health.js";
 import { ingestTestRoutes } from "./routes/ingest-test.js";
+import { liveRoutes, takeWebSockets } from "./routes/live.js";
 import { quarantineRoutes } from "./routes/quarantine.js";
 import { secureHeaders } from "./secure-headers.js";
 import { cutSlowBodies } from "./slow-bodies.js";
@@ -120,6 +121,7 @@ export function buildGateway(deps: GatewayDeps): FastifyInstance {
   cutSlowBodies(app, answerBrokenRequest);
   audit(app, deps.observer);
   guard(app, deps);
+  if (deps.live !== undefined) takeWebSockets(app);
   if (settings.docs === true) document(app, deps.auth !== undefined);
   // Made once and registered under both: their state (the last command id, what is on its way) is one.
   const all = [deviceRoutes(deps), eventRoutes(deps), commandRoutes(deps)];
@@ -128,6 +130,7 @@ export function buildGateway(deps: GatewayDeps): FastifyInstance {
   all.push(analyticsRoutes(deps), ingestTestRoutes(deps), adapterRoutes(deps));
   if (deps.credentials !== undefined)
     all.push(credentialRoutes(deps.credentials));
+  if (deps.live !== undefined) all.push(liveRoutes(deps, deps.live));
   if (deps.explain !== undefined) all.push(explainRoutes(deps, deps.explain));
   if (deps.letters !== undefined)
     all.push(
@@ -152,6 +155,7 @@ function allowOrigins(app: FastifyInstance, { settings }: GatewayDeps): void {
         "content-type",
         "content-encoding",
         "idempotency-key",
+        "last-event-id",
         "x-request-id",
       ],
       exposedHeaders: [

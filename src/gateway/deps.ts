@@ -19,6 +19,7 @@ import type { RateLimits } from "./auth/limits.js";
 import type { UploadDeps } from "./bulk/uploads.js";
 import type { DependencyHealth } from "./dependency-health.js";
 import type { ExplainDeps } from "./explain.js";
+import type { LiveDeps } from "./routes/live.js";
 import type { LetterDeps } from "./routes/dead-letters.js";
 
 export interface GatewayDeps {
@@ -46,6 +47,8 @@ export interface GatewayDeps {
   readonly explain?: ExplainDeps | undefined;
   /** Without it dead letters and quarantine are not shown. */
   readonly letters?: LetterDeps | undefined;
+  /** Without it nothing is shown while it happens. */
+  readonly live?: LiveDeps | undefined;
   /** Without it no uploads are taken. */
   readonly uploads?: UploadDeps | undefined;
 }

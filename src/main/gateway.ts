@@ -6,7 +6,9 @@ import { greetBroker } from "../adapters/mqtt/visit.js";
 import { createDeviceViewReader } from "../adapters/redis/device-view-reader.js";
 import { createAdapterDesk } from "../adapters/timescale/adapter-desk.js";
 import { createAnalyticsReader } from "../adapters/timescale/analytics-reader.js";
+import { createLiveFeed } from "../adapters/redis/live-feed.js";
 import { createRateCounter } from "../adapters/redis/rate-limit.js";
+import { createTickets } from "../adapters/redis/tickets.js";
 import { createAccounts } from "../adapters/timescale/accounts.js";
 import { createCommandKeys } from "../adapters/timescale/command-keys.js";
 import { createDeviceRecords } from "../adapters/timescale/device-records.js";
@@ -83,6 +85,10 @@ export const gateway: Role = {
 
     const counter = createRateCounter({ url: config.REDIS_URL });
     base.onStop("rate limits", () => counter.close());
+    const tickets = createTickets({ url: config.REDIS_URL });
+    base.onStop("tickets", () => tickets.close());
+    const feed = createLiveFeed({ url: config.REDIS_URL, clock: Date.now });
+    base.onStop("live feed", () => feed.close());
     const accounts = createAccounts({
       url: config.DATABASE_URL,
       name: "gateway log-in",
@@ -147,6 +153,7 @@ export const gateway: Role = {
         auth: {
           accounts,
           tokens: accounts,
+          tickets,
           passwords: createPasswords(),
           secret: config.JWT_SECRET,
           production: config.NODE_ENV === "production",
@@ -158,6 +165,16 @@ export const gateway: Role = {
         rules,
         rawRetentionDays: config.RAW_RETENTION_DAYS,
         clock: Date.now,
+      },
+      live: {
+        feed,
+        places: {
+          total: config.LIVE_MAX_CLIENTS,
+          perUser: config.LIVE_MAX_PER_USER,
+          perAddress: config.LIVE_MAX_PER_ADDRESS,
+        },
+        bufferBytes: config.LIVE_BUFFER_BYTES,
+        stuckS: config.LIVE_STUCK_SECONDS,
       },
       limits: {
         counter,

@@ -15,6 +15,7 @@ const SECRET_KEYS = [
   "token",
   "access_token",
   "refresh_token",
+  "ticket",
   "authorization",
   "cookie",
   "JWT_SECRET",
@@ -23,7 +24,7 @@ const SECRET_KEYS = [
 ] as const;
 /** `scheme://user:password@`; greedy, as a password typed by hand may hold an `@`. */
 const URL_PASSWORD = /\b([a-z][a-z0-9+.-]*:\/\/[^\s/:@"]*):[^\s/"]+@/gi;
-const KEY_VALUE = /\b(password|passwd|secret|token)=[^\s&"\\]+/gi;
+const KEY_VALUE = /\b(password|passwd|secret|token|ticket)=[^\s&"\\]+/gi;
 
 /** A text without passwords of URLs and `password=…` pairs: errors of clients quote their connection strings. */
 export function withoutSecrets(text: string): string {

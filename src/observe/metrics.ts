@@ -31,6 +31,7 @@ const CREDENTIAL_ACTS: readonly CredentialAct[] = [
   "ended",
   "mended",
 ];
+const LIVE_KINDS = ["sse", "websocket"] as const;
 /** Seconds; a hot batch takes milliseconds, a flush tens of them, a stalled store minutes. */
 const SECONDS = [
   0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30,
@@ -233,12 +234,28 @@ export function createMetrics(registry: Registry) {
       "What became of devices' accounts by itself",
       ["act"],
     ),
+    liveClients: gauge("live_clients", "Open live streams, by their kind", [
+      "kind",
+    ]),
+    liveFrames: counter(
+      "live_frames_total",
+      "Events sent to clients of live streams, each to each",
+    ),
+    liveConflated: counter(
+      "live_conflated_total",
+      "Events left out for clients that took them too slowly; newer ones of the same device took their place",
+    ),
+    liveClosedSlow: counter(
+      "live_closed_slow_total",
+      "Live streams closed because their client took nothing any more",
+    ),
     failures: counter(
       "failures_total",
       "Errors that no other metric counts; the log has each",
     ),
   };
 
+  for (const kind of LIVE_KINDS) metrics.liveClients.set({ kind }, 0);
   for (const type of MESSAGE_TYPES) metrics.messages.inc({ type }, 0);
   for (const reason of [...DEAD_LETTER_REASONS, "mqtt_error"])
     metrics.errors.inc({ reason }, 0);

@@ -281,6 +281,13 @@ function record(event: TelemetryEvent, sinks: Sinks): void {
         CREDENTIAL_TEXT[event.act],
       );
       return;
+    case "live":
+      metrics.liveClients.set({ kind: "sse" }, event.clients.sse);
+      metrics.liveClients.set({ kind: "websocket" }, event.clients.websocket);
+      metrics.liveFrames.inc(event.frames);
+      metrics.liveConflated.inc(event.conflated);
+      metrics.liveClosedSlow.inc(event.closedSlow);
+      return;
     case "watchdog":
       log.fatal(
         facts(event),

@@ -58,3 +58,16 @@ export interface RateCounter {
     windowMs: number,
   ): Promise<{ count: number; leftMs: number }>;
 }
+
+/** Who opens something with a ticket, and until when that lasts: the end of the access token that the ticket was got with. */
+export interface TicketHolder extends User {
+  readonly untilMs: number;
+}
+
+/** Tickets, known by their SHA-256; each is good once, in whichever gateway process. */
+export interface TicketStore {
+  /** @throws VIEW_UNREACHABLE */
+  put(hash: Buffer, holder: TicketHolder, lifeMs: number): Promise<void>;
+  /** Null when there is none, it was taken before, or its time is over. @throws VIEW_UNREACHABLE */
+  take(hash: Buffer): Promise<TicketHolder | null>;
+}

@@ -142,6 +142,14 @@ export type TelemetryEvent =
       address: string;
       username: string;
     }
+  | {
+      /** The live streams of a gateway, every second: how many there are, and what became of frames since the last time. */
+      type: "live";
+      clients: { readonly sse: number; readonly websocket: number };
+      frames: number;
+      conflated: number;
+      closedSlow: number;
+    }
   | { type: "watchdog"; reason: string }
   | {
       /** Who did what, and what came of it: a line that is written whatever LOG_LEVEL says, and never with a secret. */

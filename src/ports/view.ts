@@ -67,6 +67,10 @@ export interface DeviceViewReader {
     tenant: string,
     sinceS: number,
   ): Promise<{ deviceId: string; seenS: number }[] | null>;
+  /** Devices of a tenant seen at or after (Unix seconds), the latest first; at most so many. */
+  heardSince(tenant: string, sinceS: number, limit: number): Promise<string[]>;
+  /** The full message that each device's last state was made of; null where there is none. */
+  lastMessages(addresses: readonly string[]): Promise<(string | null)[]>;
   /** When each of these was last seen (Unix seconds; null when it is not in the set); null when Redis has no such set. */
   seen(
     tenant: string,

@@ -5,6 +5,7 @@ import { randomBytes } from "node:crypto";
 import fc from "fast-check";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { fullMessage } from "../../src/domain/envelope.js";
 import { isLater } from "../../src/domain/decide.js";
 import type {
   DeviceRef,
@@ -484,6 +485,52 @@ export function deviceViewSuite(
       });
       assert.is((await presenceOf(under, back)).length, 1);
       assert.is((await presenceOf(under, quiet)).length, 1, "not published");
+    }),
+  );
+
+  test(
+    "who was heard of since then, the latest first",
+    withNow(async ({ view, reader }) => {
+      const tenant = newTenant();
+      const devices = Array.from({ length: 5 }, () => newDevice(tenant));
+      await view.write({
+        changes: devices.map((device, i) =>
+          changeOf(device, [], { seenUs: NOW_US + i * 1_000_000 }),
+        ),
+        publish: false,
+        mark: null,
+      });
+      const ids = devices.map(({ deviceId }) => deviceId).toReversed();
+      const since = (plusS: number, limit: number) =>
+        reader.heardSince(tenant, NOW_S + plusS, limit);
+      assert.equal(await since(-1, 10), ids);
+      assert.equal(await since(2, 10), ids.slice(0, 3));
+      assert.equal(await since(2, 2), ids.slice(0, 2));
+      assert.equal(await since(60, 10), []);
+      assert.equal(await reader.heardSince(newTenant(), 0, 10), []);
+    }),
+  );
+
+  test(
+    "the message of a last state is the one that was published",
+    withNow(async ({ view, reader }) => {
+      const flat = newDevice();
+      const ofTenant = newDevice(newTenant(), "hq");
+      const payload = '{ "t": 7.30,\n"n":12345678901234567890 }';
+      const changes = [flat, ofTenant].map((device) => {
+        const last = { ...lastOf(NOW_US, 1), payload };
+        const publish = [fullMessage({ ...device, payload, timeUs: NOW_US })];
+        return changeOf(device, [], { last, publish });
+      });
+      await view.write({ changes, publish: false, mark: null });
+      assert.equal(
+        await reader.lastMessages([
+          ofTenant.address,
+          newDevice().address,
+          flat.address,
+        ]),
+        [changes[1]!.publish[0]!, null, changes[0]!.publish[0]!],
+      );
     }),
   );
 

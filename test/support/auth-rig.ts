@@ -11,6 +11,7 @@ import type {
   TokenStore,
   UserRole,
 } from "../../src/ports.js";
+import { createMemoryTickets } from "./memory-live.js";
 import { type GatewayRig, withGateway } from "./gateway-rig.js";
 
 export const SECRET = "a-secret-of-tests-with-32-characters-or-more";
@@ -54,6 +55,7 @@ export async function withAuth(
         auth: {
           accounts,
           tokens: accounts,
+          tickets: createMemoryTickets(Date.now),
           passwords,
           secret: SECRET,
           production: options.production ?? false,

@@ -83,6 +83,14 @@ export function createMemoryReader(clock: Clock): MemoryReader {
     history: async (...given) => (told("history"), reader.history(...given)),
     online: async (...given) => (told("online"), reader.online(...given)),
     seen: async (...given) => (told("seen"), reader.seen(...given)),
+    heardSince: async (...given) => (
+      told("heardSince"),
+      reader.heardSince(...given)
+    ),
+    lastMessages: async (...given) => (
+      told("lastMessages"),
+      reader.lastMessages(...given)
+    ),
     horizon: () => reader.horizon(),
     rememberCommand: async (...given) => (
       told("rememberCommand"),

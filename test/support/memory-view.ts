@@ -1,9 +1,11 @@
 /** In-memory double of both ports of the view; passes the same conformance suite as Redis. */
 import type { DeviceRef, LastState } from "../../src/domain/device.js";
+import { fullMessage } from "../../src/domain/envelope.js";
 import { isLater } from "../../src/domain/decide.js";
 import {
   appliedKey,
   DEFAULT_TENANT,
+  parseAddress,
   PRESENCE_CHANNEL,
   updatesChannel,
 } from "../../src/domain/names.js";
@@ -56,6 +58,7 @@ export function createMemoryDeviceView(options: {
   const published: Published[] = [];
   const writes: ViewWrite[] = [];
   const lasts = new Map<string, LastState>();
+  const sites = new Map<string, string | null>();
   const horizons = new Map<number, number>();
   let bridges: number | null = null;
   const histories = new Map<
@@ -136,8 +139,10 @@ export function createMemoryDeviceView(options: {
       }
       for (const text of texts)
         published.push({ channel: updatesChannel(device.address), text });
-      if (last !== null && isLater(last, lasts.get(device.address) ?? null))
+      if (last !== null && isLater(last, lasts.get(device.address) ?? null)) {
         lasts.set(device.address, last);
+        sites.set(device.address, device.site);
+      }
       if (seenUs <= 0) continue;
       const set = onlineSets.get(device.tenant) ?? new Map<string, number>();
       onlineSets.set(device.tenant, set);
@@ -224,6 +229,22 @@ export function createMemoryDeviceView(options: {
         .sort(
           (a, b) => a.seenS - b.seenS || (a.deviceId < b.deviceId ? -1 : 1),
         );
+    },
+    async heardSince(tenant, sinceS, limit) {
+      return [...(onlineSets.get(tenant) ?? [])]
+        .filter(([, seenS]) => seenS >= sinceS)
+        .sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? 1 : -1))
+        .slice(0, limit)
+        .map(([deviceId]) => deviceId);
+    },
+    async lastMessages(addresses) {
+      return addresses.map((at) => {
+        const last = lasts.get(at);
+        const name = parseAddress(at);
+        return last === undefined || name === null
+          ? null
+          : fullMessage({ ...name, ...last, site: sites.get(at) ?? null });
+      });
     },
     async seen(tenant, deviceIds) {
       const set = onlineSets.get(tenant);

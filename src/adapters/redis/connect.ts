@@ -54,6 +54,8 @@ export function connect(options: RedisLinkOptions): RedisLink {
     enableOfflineQueue: false,
     // A command whose answer was lost is the caller's to repeat; sent again unasked, a PUBLISH doubles and a write overtakes.
     autoResendUnfulfilledCommands: false,
+    // Who subscribes knows what is still wanted, and has to know when it is there again.
+    autoResubscribe: false,
     // 0, not 1: with 1, commands that were under way are neither resent nor rejected when the next connection comes up at
     // once (ioredis 6.0.0, readyHandler sets prevCommandQueue to null), and their promises never settle.
     maxRetriesPerRequest: 0,

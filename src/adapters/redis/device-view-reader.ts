@@ -4,7 +4,10 @@ import {
   historyKey,
   lastStateKey,
   onlineKey,
+  parseAddress,
 } from "../../domain/names.js";
+import { parseSeconds } from "../../domain/time.js";
+import { fullMessage } from "../../domain/envelope.js";
 import type { AcceptedCommand, DeviceViewReader } from "../../ports.js";
 import { createAsk } from "./ask.js";
 import { connect } from "./connect.js";
@@ -79,6 +82,45 @@ export function createDeviceViewReader(options: {
           });
         return devices;
       }),
+
+    heardSince: (tenant, sinceS, limit) =>
+      link.run((redis) =>
+        redis.zrevrangebyscore(
+          onlineKey(tenant),
+          "+inf",
+          sinceS,
+          "LIMIT",
+          0,
+          limit,
+        ),
+      ),
+
+    lastMessages: (addresses) =>
+      link.run((redis) =>
+        Promise.all(
+          addresses.map(async (at) => {
+            const [payload, timestamp, site] = listOf(
+              await ask(
+                redis,
+                "HMGET",
+                lastStateKey(at),
+                "payload",
+                "timestamp",
+                "site",
+              ),
+            );
+            const name = parseAddress(at);
+            if (payload == null || timestamp == null || name === null)
+              return null;
+            return fullMessage({
+              ...name,
+              site: site == null ? null : String(site),
+              payload: String(payload),
+              timeUs: parseSeconds(Number(timestamp)),
+            });
+          }),
+        ),
+      ),
 
     seen: (tenant, deviceIds) =>
       link.run(async (redis) => {

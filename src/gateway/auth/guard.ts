@@ -5,19 +5,30 @@
 import fastifyJwt from "@fastify/jwt";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { isSegment } from "../../domain/names.js";
-import type { AccountStore, TokenStore, User } from "../../ports.js";
+import type {
+  AccountStore,
+  TicketStore,
+  TokenStore,
+  User,
+} from "../../ports.js";
 import type { GatewayDeps } from "../deps.js";
 import { DOCS } from "../docs.js";
 import { refusal } from "../problems.js";
 import { type Access, isRole, mayUse, NOBODY } from "./identity.js";
-import { createKnownTokens, type KnownTokens } from "./known-tokens.js";
+import {
+  createKnownTokens,
+  type KnownToken,
+  type KnownTokens,
+} from "./known-tokens.js";
 import { createLimiters, type Limiters, registerLimits } from "./limits.js";
 import type { Passwords } from "./passwords.js";
 import { ACCESS_S } from "./sessions.js";
+import { takeTicket } from "./tickets.js";
 
 export interface AuthDeps {
   readonly accounts: AccountStore;
   readonly tokens: TokenStore;
+  readonly tickets: TicketStore;
   readonly passwords: Passwords;
   /** JWT_SECRET. */
   readonly secret: string;
@@ -33,6 +44,7 @@ const READING = new Set(["GET", "HEAD"]);
 /** Before any route is registered. */
 export function guard(app: FastifyInstance, deps: GatewayDeps): void {
   app.decorateRequest("identity", null);
+  app.decorateRequest("identityUntilMs", Number.POSITIVE_INFINITY);
   app.decorateRequest("audited", null);
   app.addHook("onRoute", (route) => {
     route.config = {
@@ -66,9 +78,13 @@ export function guard(app: FastifyInstance, deps: GatewayDeps): void {
   app.after(() => {
     const limiters =
       limits === undefined ? null : createLimiters(app, { ...deps, limits });
-    const known = deps.auth === undefined ? null : createKnownTokens();
+    const { auth } = deps;
+    const proofs =
+      auth === undefined
+        ? null
+        : { known: createKnownTokens(), tickets: auth.tickets };
     app.addHook("onRequest", (request, reply) =>
-      admit(request, reply, known, limiters),
+      admit(request, reply, proofs, limiters),
     );
   });
 }
@@ -90,23 +106,33 @@ function accessOf(given: Access | undefined, method: string): Access {
   return READING.has(method.toUpperCase()) ? "viewer" : "operator";
 }
 
-/** @param known null without log-in */
+/** What shows who somebody is. */
+interface Proofs {
+  readonly known: KnownTokens;
+  readonly tickets: TicketStore;
+}
+
+/** @param proofs null without log-in */
 async function admit(
   request: FastifyRequest,
   reply: FastifyReply,
-  known: KnownTokens | null,
+  proofs: Proofs | null,
   limiters: Limiters | null,
 ): Promise<void> {
   const { access, limit } = request.routeOptions.config;
   if (limit !== "none") await limiters?.ip(request, reply);
   if (limit === "login") await limiters?.login(request, reply);
-  if (known === null) {
+  if (proofs === null) {
     request.identity = NOBODY;
     return;
   }
   if (request.is404 || access === "public") return;
   try {
-    request.identity = await identify(request, known);
+    const { user, untilMs } =
+      (await byTicket(request, proofs.tickets)) ??
+      (await byToken(request, proofs.known));
+    request.identity = user;
+    request.identityUntilMs = untilMs;
   } catch (error) {
     reply.header("www-authenticate", "Bearer");
     throw error;
@@ -119,14 +145,33 @@ async function admit(
     );
 }
 
+/** Null for a request that brings no ticket, or to a route that takes none. @throws UNAUTHENTICATED */
+async function byTicket(
+  request: FastifyRequest,
+  tickets: TicketStore,
+): Promise<KnownToken | null> {
+  if (request.routeOptions.config.ticket !== true) return null;
+  const { ticket } = request.query as { ticket?: unknown };
+  if (ticket === undefined || request.headers.authorization !== undefined)
+    return null;
+  const holder = await takeTicket(tickets, String(ticket));
+  if (holder === null)
+    throw refusal(
+      "UNAUTHENTICATED",
+      "the ticket is none, was used before, or is too old; POST /api/v1/auth/ticket gives a new one",
+    );
+  const { untilMs, ...user } = holder;
+  return { user, untilMs };
+}
+
 /** @throws UNAUTHENTICATED */
-async function identify(
+async function byToken(
   request: FastifyRequest,
   known: KnownTokens,
-): Promise<User> {
+): Promise<KnownToken> {
   const header = request.headers.authorization ?? "";
-  const user = known.find(header);
-  if (user !== null) return user;
+  const before = known.find(header);
+  if (before !== null) return before;
   let claims: Record<string, unknown>;
   try {
     claims = await request.jwtVerify<Record<string, unknown>>();
@@ -144,9 +189,10 @@ async function identify(
     isSegment(tenant) &&
     isRole(role)
   ) {
-    const found: User = { username: sub, tenant, role };
-    known.add(header, found, Number(exp) * 1000 + LEEWAY_MS);
-    return found;
+    const user: User = { username: sub, tenant, role };
+    const untilMs = Number(exp) * 1000 + LEEWAY_MS;
+    known.add(header, user, untilMs);
+    return { user, untilMs };
   }
   throw refusal(
     "UNAUTHENTICATED",

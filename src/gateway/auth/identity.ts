@@ -13,11 +13,15 @@ declare module "fastify" {
     access?: Access;
     /** `login`: the harder limit as well. `none`: for what balancers and Prometheus ask all day. */
     limit?: "login" | "none";
+    /** A ticket in the query is taken in place of an access token. */
+    ticket?: boolean;
     /** Name of the act in the audit log; when not given, method and address. */
     act?: string;
   }
   interface FastifyRequest {
     identity: User | null;
+    /** Until when that is so, Unix milliseconds. */
+    identityUntilMs: number;
     /** What a route knows better than the audit log: who tried to log in, what became of it. */
     audited: Audited | null;
   }
@@ -53,7 +57,7 @@ export function userOf(request: FastifyRequest): User {
   if (request.identity === null)
     throw new TwinstreamError(
       "INTERNAL",
-      `${request.url}: a route without log-in asked for its user`,
+      `${request.routeOptions.url}: a route without log-in asked for its user`,
     );
   return request.identity;
 }

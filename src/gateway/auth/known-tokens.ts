@@ -7,9 +7,15 @@ import type { User } from "../../ports.js";
 
 const MOST = 1000;
 
+export interface KnownToken {
+  readonly user: User;
+  /** Unix milliseconds. */
+  readonly untilMs: number;
+}
+
 export interface KnownTokens {
   /** By the Authorization header as it came; null when it is not known, or has expired. */
-  find(header: string): User | null;
+  find(header: string): KnownToken | null;
   /** @param untilMs Unix milliseconds */
   add(header: string, user: User, untilMs: number): void;
 }
@@ -19,12 +25,12 @@ export function createKnownTokens(
   clock: () => number = Date.now,
   most = MOST,
 ): KnownTokens {
-  const known = new Map<string, { user: User; untilMs: number }>();
+  const known = new Map<string, KnownToken>();
   return {
     find(header) {
       const found = known.get(header);
       if (found === undefined) return null;
-      if (clock() <= found.untilMs) return found.user;
+      if (clock() <= found.untilMs) return found;
       known.delete(header);
       return null;
     },

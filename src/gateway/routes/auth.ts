@@ -1,6 +1,7 @@
 /** Log-in, refresh and log-out. */
 import type { FastifyPluginAsyncTypebox } from "@fastify/type-provider-typebox";
 import { Type } from "typebox";
+import { offerTicket, TICKET_S } from "../auth/tickets.js";
 import { accessToken, type AuthDeps } from "../auth/guard.js";
 import { userOf } from "../auth/identity.js";
 import { ACCESS_S, createSessions, type Opened } from "../auth/sessions.js";
@@ -83,6 +84,25 @@ export function authRoutes(
           "the refresh token is not valid, or not any more; log in again with POST /api/v1/auth/login",
         );
       },
+    );
+
+    app.post(
+      "/auth/ticket",
+      {
+        schema: {
+          summary: "Get a ticket for a live stream",
+          description: `For clients that cannot send an Authorization header, as browsers with EventSource and WebSocket: GET /live?ticket=…, once, within ${TICKET_S} seconds. The stream ends with the access token that the ticket was got with.`,
+        },
+        config: { access: "viewer", act: "ticket" },
+        bodyLimit: BODY_LIMIT,
+      },
+      async (request) => ({
+        ticket: await offerTicket(auth.tickets, {
+          ...userOf(request),
+          untilMs: request.identityUntilMs,
+        }),
+        expires_in: TICKET_S,
+      }),
     );
 
     app.post(
