@@ -120,8 +120,9 @@ export function buildGateway(deps: GatewayDeps): FastifyInstance {
   allowOrigins(app, deps);
   cutSlowBodies(app, answerBrokenRequest);
   audit(app, deps.observer);
-  guard(app, deps);
+  // Before the guard: of who is refused there, too, it closes the connection.
   if (deps.live !== undefined) takeWebSockets(app);
+  guard(app, deps);
   if (settings.docs === true) document(app, deps.auth !== undefined);
   // Made once and registered under both: their state (the last command id, what is on its way) is one.
   const all = [deviceRoutes(deps), eventRoutes(deps), commandRoutes(deps)];

@@ -25,5 +25,7 @@ export interface LiveFeed {
   /** Every device of a tenant. */
   watchTenant(tenant: string): Promise<void>;
   unwatchTenant(tenant: string): void;
+  /** Resolves once all that was published before has reached the listener. @throws VIEW_UNREACHABLE */
+  settled(): Promise<void>;
   close(): Promise<void>;
 }

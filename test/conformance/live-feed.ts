@@ -152,6 +152,16 @@ export function liveFeedSuite(
       await arrived(() => heard.updates.length >= 2);
     }));
 
+  test("settled is when all that was published before has come", () =>
+    withFeed(async ({ feed, publish }) => {
+      const heard = heardBy(feed);
+      const mine = unique("dev");
+      await feed.watchDevices([mine]);
+      for (let i = 0; i < 100; i++) await publish(updatesChannel(mine), `${i}`);
+      await feed.settled();
+      assert.is(heard.updates.length, 100);
+    }));
+
   test("after a break all of it comes again, and the gap is told", () =>
     withFeed(async ({ feed, publish, breakOff, comeBack }) => {
       const heard = heardBy(feed);

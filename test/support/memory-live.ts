@@ -43,6 +43,7 @@ export function createMemoryLiveFeed(clock: Clock): MemoryLiveFeed {
     },
     watchTenant: (tenant) => watch(tenants, [tenant]),
     unwatchTenant: (tenant) => void tenants.delete(tenant),
+    settled: async () => undefined,
     close: async () => undefined,
     publish(channel, message) {
       if (awaySinceMs !== null) return;

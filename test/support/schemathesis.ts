@@ -107,6 +107,8 @@ export async function fuzz(
       ...`--seed 1 --generation-database none --max-examples ${EXAMPLES} --max-time ${seconds}`.split(
         " ",
       ),
+      // A live stream has no end that it could wait for.
+      ..."--exclude-path-regex /live$".split(" "),
       ...`--continue-on-failure --no-shrink --request-timeout ${REQUEST_SECONDS}`.split(
         " ",
       ),

@@ -169,6 +169,8 @@ export function createLiveFeed(options: {
       const others = new Set(tenants.values());
       if (!others.has(pattern)) forget((redis) => redis.punsubscribe(pattern));
     },
+    // The answer comes down the same connection, behind what was published.
+    settled: () => run(async (redis) => void (await redis.ping())),
     async close() {
       clearInterval(pinging);
       await link.close();

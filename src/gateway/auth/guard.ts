@@ -154,7 +154,8 @@ async function byTicket(
   const { ticket } = request.query as { ticket?: unknown };
   if (ticket === undefined || request.headers.authorization !== undefined)
     return null;
-  const holder = await takeTicket(tickets, String(ticket));
+  const holder =
+    typeof ticket === "string" ? await takeTicket(tickets, ticket) : null;
   if (holder === null)
     throw refusal(
       "UNAUTHENTICATED",

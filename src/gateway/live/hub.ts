@@ -168,6 +168,9 @@ export function createLiveHub(options: LiveHubOptions): LiveHub {
       const skipped = await replay(client, sink, missed);
       if (skipped > 0)
         client.send(batchOf([said("conflated", { skipped, left_out: 0 })]));
+      // What stands in the history may not have come as an update yet: it comes first, lest it come twice.
+      if (messages.length > 0) await feed.settled().catch(() => undefined);
+      rooms.sendTurn();
       client.open(new Set(messages.map(({ text }) => text)));
     } finally {
       release?.();

@@ -36,6 +36,8 @@ export interface Rooms {
   /** Gives a message to those who watch this device by itself, or to those who watch all of its tenant. */
   update(at: string, message: Buffer, watched: "device" | "tenant"): void;
   presence(message: Buffer): void;
+  /** Gives out what this turn has brought so far. */
+  sendTurn(): void;
 }
 
 export function createRooms(feed: LiveFeed): Rooms {
@@ -121,6 +123,7 @@ export function createRooms(feed: LiveFeed): Rooms {
       }
     },
     leave,
+    sendTurn,
     devices: () => [...byDevice.keys()],
     tenants: () => [...byTenant.keys()],
     update(at, message, watched) {

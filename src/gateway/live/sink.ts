@@ -33,6 +33,8 @@ const HEADERS = {
   "cache-control": "no-store, no-transform",
 };
 const BEAT = ":\n\n";
+/** Milliseconds in which a client may answer that it has heard that we close. */
+const CLOSING_MS = 1_000;
 /** What the protocol has for each, or the range it leaves to applications. */
 const CLOSE_CODES: Readonly<Record<EndReason, number>> = {
   token_expired: 4401,
@@ -93,6 +95,7 @@ export function createWebSocketSink(
       if (reason === "too_slow") return webSocket.terminate();
       webSocket.send(jsonOf(said("end", { reason })), { binary: false });
       webSocket.close(CLOSE_CODES[reason], reason);
+      setTimeout(() => webSocket.terminate(), CLOSING_MS).unref();
     },
   };
 }

@@ -127,7 +127,13 @@ export function liveRoutes(
 /** Upgrades, before any route is registered. */
 export function takeWebSockets(app: FastifyInstance): void {
   app.register(websocket, {
-    options: { maxPayload: MOST_HEARD, perMessageDeflate: false },
+    options: {
+      maxPayload: MOST_HEARD,
+      perMessageDeflate: false,
+      clientTracking: false,
+    },
+    // The hub has told them by then.
+    preClose: (done) => done(),
     errorHandler: (_error, webSocket) => webSocket.terminate(),
   });
 }
