@@ -11,6 +11,7 @@ export type * from "./ports/analytics.js";
 export type * from "./ports/clock.js";
 export type * from "./ports/credentials.js";
 export type * from "./ports/explain.js";
+export type * from "./ports/fleet.js";
 export type * from "./ports/ledger.js";
 export type * from "./ports/dead-letters.js";
 export type * from "./ports/live.js";

@@ -73,7 +73,8 @@ export async function readRecent(
   return bySensor(found);
 }
 
-function pointsOf(payload: unknown) {
+/** A message's points that would be stored, by the adapter that its payload names; none of what no adapter can read. */
+export function pointsOf(payload: unknown) {
   if (typeof payload !== "object" || payload === null) return [];
   const object = payload as Record<string, unknown>;
   if (object["schema"] === "bulk_v1") return [];
