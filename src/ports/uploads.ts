@@ -122,6 +122,11 @@ export interface UploadDesk {
    */
   forget(tenant: string, claimId: string): Promise<boolean>;
   find(tenant: string, claimId: string): Promise<UploadClaim | null>;
+  /** Newest first, without those still `receiving`; `before` is the id that the page before ended with. */
+  list(
+    tenant: string,
+    page: { readonly before: string | null; readonly limit: number },
+  ): Promise<UploadClaim[]>;
   /** Claims of all tenants that a sweeper must finish or remove: `stored` and not announced, or `receiving`, since before. */
   left(beforeMs: number, limit: number): Promise<UploadClaim[]>;
   /** Those of these keys whose claim has not ended: their objects must stay. */

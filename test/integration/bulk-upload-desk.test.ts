@@ -75,6 +75,26 @@ function deskSuite(
       assert.is(await desk.forget("acme", next.claimId), false);
     }));
 
+  test("a tenant's claims are listed newest first, in pages, without those still arriving", () =>
+    withDesk(async (desk) => {
+      const claims = ["A", "B", "C", "D"].map((letter) =>
+        given({ claimId: `01J${letter.padStart(23, "0")}` }),
+      );
+      for (const claim of claims) await desk.begin(claim);
+      const elsewhere = given({ tenant: "default" });
+      await desk.begin(elsewhere);
+      await desk.stored("default", elsewhere.claimId, SIZES);
+      const [a, b, , d] = claims.map(({ claimId }) => claimId);
+      for (const id of [a!, b!, d!]) await desk.stored("acme", id, SIZES);
+      const listed = async (before: string | null, limit: number) =>
+        (await desk.list("acme", { before, limit })).map(
+          ({ claimId }) => claimId,
+        );
+      assert.equal(await listed(null, 2), [d, b]);
+      assert.equal(await listed(b!, 2), [a]);
+      assert.equal(await listed(a!, 2), []);
+    }));
+
   test("a claim that was swept is not completed", () =>
     withDesk(async (desk) => {
       const claim = given();

@@ -62,6 +62,18 @@ export function createMemoryDesk(): MemoryDesk {
       reach("find");
       return of(tenant, claimId);
     },
+    async list(tenant, { before, limit }) {
+      reach("list");
+      return [...claims.values()]
+        .filter(
+          (claim) =>
+            claim.tenant === tenant &&
+            claim.state !== "receiving" &&
+            (before === null || claim.claimId < before),
+        )
+        .toSorted((a, b) => (a.claimId < b.claimId ? 1 : -1))
+        .slice(0, limit);
+    },
     async left(beforeMs, limit) {
       reach("left");
       return [...claims.values()]

@@ -39,6 +39,12 @@ const FORGET = `DELETE FROM claims WHERE tenant_id = $1 AND claim_id = $2 AND st
 
 const FIND = `SELECT ${COLUMNS} FROM claims WHERE tenant_id = $1 AND claim_id = $2`;
 
+/** Ids are ULIDs, whose order is that of their making. */
+const LIST = `
+  SELECT ${COLUMNS} FROM claims
+  WHERE tenant_id = $1 AND state <> 'receiving' AND ($2::text IS NULL OR claim_id < $2)
+  ORDER BY claim_id DESC LIMIT $3`;
+
 const LEFT = `
   SELECT ${COLUMNS} FROM claims
   WHERE (state = 'receiving' OR (state = 'stored' AND NOT announced)) AND received_at < $1
@@ -79,6 +85,11 @@ export function createUploadDesk(options: UploadDeskOptions): UploadDesk {
       database.use("read a claim", (session) =>
         one(session, FIND, [tenant, claimId]),
       ),
+    list: (tenant, { before, limit }) =>
+      database.use("read claims", async (session) => {
+        const values = [tenant, before, limit];
+        return (await session.rows<ClaimRow>(LIST, values)).map(claimOf);
+      }),
     left: (beforeMs, limit) =>
       database.use("read unfinished uploads", async (session) => {
         const rows = await session.rows<ClaimRow>(LEFT, [iso(beforeMs), limit]);

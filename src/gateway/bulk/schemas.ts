@@ -1,6 +1,6 @@
 /** Requests and answers of uploads, as the API's description shows them. */
 import { Type } from "typebox";
-import { idempotencyKey } from "../schemas.js";
+import { cursor, idempotencyKey, limit } from "../schemas.js";
 
 const id = (description: string) =>
   Type.String({
@@ -41,4 +41,10 @@ export const ClaimParams = Type.Object({
     pattern: "^[0-7][0-9A-HJKMNP-TV-Z]{25}$",
     description: "`claim_id` as the upload was answered",
   }),
+});
+
+export const CLAIMS_A_PAGE = { usual: 50, most: 500 };
+export const ClaimsQuery = Type.Object({
+  limit: limit(1, CLAIMS_A_PAGE.most, CLAIMS_A_PAGE.usual),
+  cursor,
 });

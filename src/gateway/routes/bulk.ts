@@ -11,7 +11,13 @@ import { toIso } from "../../domain/time.js";
 import { TwinstreamError } from "../../errors.js";
 import type { UploadClaim } from "../../ports.js";
 import { letGo } from "../bulk/pour.js";
-import { ClaimParams, UploadBody, UploadHeaders } from "../bulk/schemas.js";
+import {
+  CLAIMS_A_PAGE,
+  ClaimParams,
+  ClaimsQuery,
+  UploadBody,
+  UploadHeaders,
+} from "../bulk/schemas.js";
 import { createUploads, type UploadDeps } from "../bulk/uploads.js";
 import { userOf } from "../auth/identity.js";
 import { type GatewayDeps, tenantOf } from "../deps.js";
@@ -24,6 +30,8 @@ const NO_TENANTS: ReadonlySet<string> = new Set();
 const ASK_AGAIN_S = 5;
 /** What the store may take after the last byte, milliseconds. */
 const STORE_MS = 5 * 60_000;
+/** Of each upload in a list; the upload itself shows a hundred. */
+const ERRORS_LISTED = 5;
 /** Milliseconds that a closing gateway waits for broken-off uploads to be undone. */
 const UNDO_MS = 5000;
 
@@ -92,6 +100,34 @@ export function bulkRoutes(
           }
           throw error;
         }
+      },
+    );
+
+    app.get(
+      "/telemetry/claims",
+      {
+        schema: {
+          summary: "Uploads, newest first, with the first of their errors",
+          querystring: ClaimsQuery,
+        },
+      },
+      async (request) => {
+        const size = request.query.limit ?? CLAIMS_A_PAGE.usual;
+        const found = await given.desk.list(tenantOf(request), {
+          before: request.query.cursor ?? null,
+          limit: size + 1,
+        });
+        const page = found.slice(0, size);
+        return {
+          claims: page.map((claim) => ({
+            ...shownClaim(claim),
+            errors: claim.errors.slice(0, ERRORS_LISTED),
+            by: claim.userId,
+            file_size: claim.fileSize,
+            original_size: claim.originalSize,
+          })),
+          next: found.length > size ? (page.at(-1)?.claimId ?? null) : null,
+        };
       },
     );
 
