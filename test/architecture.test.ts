@@ -18,6 +18,8 @@ interface Import {
 const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   "src/main": ["src", "actors"],
   "src/gateway": ["src/gateway", "src/ports", "src/domain", "src/errors"],
+  // The web page runs in browsers: it knows the gateway by its answers.
+  "src/gateway/dashboard": ["src/gateway/dashboard"],
   "src/pipeline": ["src/pipeline", "src/ports", "src/domain", "src/errors"],
   actors: ["actors", "src/ports", "src/domain", "src/errors"],
   "src/observe": ["src/observe", "src/ports", "src/domain", "src/errors"],
@@ -74,7 +76,13 @@ const ROOMS: Readonly<Record<string, string>> = {
   mqtt: "src/adapters/mqtt",
   minio: "src/adapters/objects",
   fastify: "src/gateway",
+  preact: "src/gateway/dashboard",
+  "@preact/signals": "src/gateway/dashboard",
+  uplot: "src/gateway/dashboard",
 };
+
+/** Parts that nothing outside of them imports, though the part around them would be allowed to. */
+const CLOSED = ["src/gateway/dashboard"];
 
 const within = (path: string, part: string): boolean =>
   path === part || path.startsWith(`${part}/`);
@@ -90,7 +98,7 @@ function importsOf(file: string, text: string): Import[] {
       text.slice(moduleRequest.start + 1, moduleRequest.end - 1),
     ),
   ];
-  const from = file.replace(/\.ts$/, "");
+  const from = file.replace(/\.tsx?$/, "");
   return asked.map((to) => ({
     from,
     to: to.startsWith(".")
@@ -112,6 +120,9 @@ function violations(imports: readonly Import[]): string[] {
     if (/^(src|actors)\//.test(to)) {
       if (!ALLOWED[part]!.some((one) => within(to, one)))
         found.push(`${from} imports ${to}: ${part} may not`);
+      for (const closed of CLOSED)
+        if (within(to, closed) && !within(from, closed))
+          found.push(`${from} imports ${to}: ${closed} is closed`);
       continue;
     }
     const name = to
@@ -125,6 +136,8 @@ function violations(imports: readonly Import[]): string[] {
       found.push(`${from} imports ${name}: the pipeline imports no package`);
     if (part === "src/domain" && !/^node:(buffer|crypto)$/.test(to))
       found.push(`${from} imports ${to}: the domain is pure`);
+    if (part === "src/gateway/dashboard" && to.startsWith("node:"))
+      found.push(`${from} imports ${to}: it runs in browsers`);
   }
   return found;
 }
@@ -132,7 +145,7 @@ function violations(imports: readonly Import[]): string[] {
 function sources(): { file: string; text: string }[] {
   return ["src", "actors"].flatMap((folder) =>
     readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
-      .filter((name) => name.endsWith(".ts"))
+      .filter((name) => /\.tsx?$/.test(name))
       .map((name) => {
         const path = join(root, folder, name);
         return { file: relative(root, path), text: readFileSync(path, "utf8") };
@@ -155,6 +168,10 @@ test("planted violations are found", () => {
     ["src/gateway/x.ts", `import type { A } from "../pipeline/lane.js";`],
     ["src/adapters/redis/x.ts", `export * from "../kafka/writer.js";`],
     ["src/observe/x.ts", `const nact = await import("nact");`],
+    ["src/gateway/dashboard/x.tsx", `import { a } from "../../errors.js";`],
+    ["src/gateway/dashboard/x.ts", `import { join } from "node:path";`],
+    ["src/gateway/x.ts", `import { a } from "./dashboard/series.js";`],
+    ["src/gateway/x.ts", `import { h } from "preact";`],
     ["src/elsewhere/x.ts", `import { a } from "../errors.js";`],
   ] as const;
   for (const [file, text] of planted)

@@ -28,6 +28,7 @@ const UNIT = [
   "domain",
   "pipeline",
   "actors",
+  "dashboard",
   "gateway",
   "main",
   "observe",

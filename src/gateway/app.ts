@@ -27,9 +27,11 @@ import { deadLetterRoutes } from "./routes/dead-letters.js";
 import { deviceRoutes } from "./routes/devices.js";
 import { eventRoutes } from "./routes/events.js";
 import { explainRoutes } from "./routes/explain.js";
+import { fleetRoutes, meRoutes } from "./routes/fleet.js";
 import { healthRoutes } from "./routes/health.js";
 import { ingestTestRoutes } from "./routes/ingest-test.js";
 import { liveRoutes, takeWebSockets } from "./routes/live.js";
+import { pageRoutes } from "./routes/page.js";
 import { quarantineRoutes } from "./routes/quarantine.js";
 import { secureHeaders } from "./secure-headers.js";
 import { cutSlowBodies } from "./slow-bodies.js";
@@ -58,7 +60,7 @@ const METHODS: readonly HTTPMethods[] = [
   "DELETE",
 ];
 
-/** Routes stand under `/` and under `/api/v1/`. */
+/** Routes stand under `/` and under `/api/v1/`, the web page at `/` and under `/ui/`. */
 export function buildGateway(deps: GatewayDeps): FastifyInstance {
   const { settings } = deps;
   const server = {
@@ -126,7 +128,8 @@ export function buildGateway(deps: GatewayDeps): FastifyInstance {
   if (settings.docs === true) document(app, deps.auth !== undefined);
   // Made once and registered under both: their state (the last command id, what is on its way) is one.
   const all = [deviceRoutes(deps), eventRoutes(deps), commandRoutes(deps)];
-  all.push(healthRoutes(deps));
+  all.push(healthRoutes(deps), meRoutes(deps));
+  if (deps.fleet !== undefined) all.push(fleetRoutes(deps, deps.fleet));
   if (deps.auth !== undefined) all.push(authRoutes(deps, deps.auth));
   all.push(analyticsRoutes(deps), ingestTestRoutes(deps), adapterRoutes(deps));
   if (deps.credentials !== undefined)
@@ -141,6 +144,15 @@ export function buildGateway(deps: GatewayDeps): FastifyInstance {
   if (deps.uploads !== undefined) all.push(bulkRoutes(deps, deps.uploads));
   for (const prefix of ["", "/api/v1"])
     for (const routes of all) app.register(routes, { prefix });
+  if (deps.page !== undefined)
+    app.register(
+      pageRoutes(deps.page, {
+        auth: deps.auth === undefined ? "off" : "on",
+        history_hours: settings.historyHours,
+        offline_timeout_s: settings.offlineTimeoutS,
+        raw_retention_days: settings.rawRetentionDays,
+      }),
+    );
   app.register(async (inner) => refuseOtherMethods(inner, methods()));
   return app;
 }

@@ -20,7 +20,9 @@ import type { UploadDeps } from "./bulk/uploads.js";
 import type { DependencyHealth } from "./dependency-health.js";
 import type { ExplainDeps } from "./explain.js";
 import type { LiveDeps } from "./routes/live.js";
+import type { FleetDeps } from "./fleet.js";
 import type { LetterDeps } from "./routes/dead-letters.js";
+import type { PageFiles } from "./routes/page.js";
 
 export interface GatewayDeps {
   readonly view: DeviceViewReader;
@@ -51,6 +53,10 @@ export interface GatewayDeps {
   readonly live?: LiveDeps | undefined;
   /** Without it no uploads are taken. */
   readonly uploads?: UploadDeps | undefined;
+  /** Without it a fleet is not summed up. */
+  readonly fleet?: FleetDeps | undefined;
+  /** Without it there is no web page at `/`. */
+  readonly page?: PageFiles | undefined;
 }
 
 export interface GatewaySettings {

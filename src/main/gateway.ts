@@ -13,6 +13,7 @@ import { createAccounts } from "../adapters/timescale/accounts.js";
 import { createCommandKeys } from "../adapters/timescale/command-keys.js";
 import { createDeviceRecords } from "../adapters/timescale/device-records.js";
 import { createExplainReader } from "../adapters/timescale/explain-reader.js";
+import { createFleetReader } from "../adapters/timescale/fleet-reader.js";
 import { createLetterDesk } from "../adapters/timescale/letter-desk.js";
 import { type Config, listOf } from "../config.js";
 import { TwinstreamError } from "../errors.js";
@@ -27,6 +28,7 @@ import { createReplayer } from "../pipeline/replay.js";
 import { keepCredentials } from "./credentials.js";
 import { decodeRules } from "./decode-rules.js";
 import { logConnection } from "./kafka-log.js";
+import { readPageFiles } from "./page-files.js";
 import type { Role } from "./role.js";
 import { openUploads } from "./uploads.js";
 
@@ -39,6 +41,8 @@ const KEY_CONNECTIONS = 4;
 const LOGIN_CONNECTIONS = 4;
 /** Database connections for devices' adapters at most: people ask for them, not programs. */
 const ADAPTER_CONNECTIONS = 2;
+/** And for summing up fleets: what one found serves all who look. */
+const FLEET_CONNECTIONS = 2;
 /** And for what operators ask of the dead letters. */
 const LETTER_CONNECTIONS = 2;
 
@@ -111,6 +115,13 @@ export const gateway: Role = {
     });
     base.onStop("dead letters", () => desk.close());
 
+    const fleet = createFleetReader({
+      url: config.DATABASE_READ_URL ?? config.DATABASE_URL,
+      name: "gateway fleet",
+      poolMax: FLEET_CONNECTIONS,
+    });
+    base.onStop("fleet", () => fleet.close());
+
     const uploads = openUploads(base, log);
     const horizon = followHorizon(view, observer);
     base.onStop("horizon", async () => horizon.stop());
@@ -141,6 +152,8 @@ export const gateway: Role = {
         replayer: createReplayer({ desk, log: inspector, writer: log }),
       },
       uploads,
+      fleet: { reader: fleet, log: inspector },
+      page: await readPageFiles(),
       observer,
       clock: Date.now,
       horizon: horizon.current,
