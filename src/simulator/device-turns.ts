@@ -43,6 +43,8 @@ export interface Turn {
 const RECENT = 3;
 /** A message is held back for so many turns at most. */
 const HELD_TURNS = 8;
+/** Steps of a clock back that are meant, and not a device that sends faster than its clock ticks. */
+const LEAST_SET_BACK_US = 60_000_000;
 /** `seq` and `boot`. */
 export const IDENTITY_POINTS = 2;
 
@@ -158,7 +160,7 @@ function makePoison(
   };
 }
 
-/** Each report has a time of its own, a step of the device's clock after the one before at least. */
+/** Each report has a time of its own, a step of the device's clock after the one before at least, unless it is set back. */
 function nextReport(
   fleet: FleetPlan,
   history: DeviceHistory,
@@ -167,7 +169,9 @@ function nextReport(
 ): { timeUs: number; report: Report } {
   const stepUs = history.style === "iso-micros" ? 1 : 1000;
   const nowUs = fleet.startUs + Math.floor(turn.atUs / stepUs) * stepUs;
-  const timeUs = Math.max(nowUs, history.lastUs + stepUs);
+  // A clock that is set back goes on from there; one that is a little behind its own messages waits for itself.
+  const setBack = nowUs < history.lastUs - LEAST_SET_BACK_US;
+  const timeUs = setBack ? nowUs : Math.max(nowUs, history.lastUs + stepUs);
   history.lastUs = timeUs;
   history.seq += 1;
   return {

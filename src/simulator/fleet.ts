@@ -30,7 +30,7 @@ export interface Backlog {
   readonly after: number;
   /** Messages of each device. */
   readonly turns: number;
-  /** What device clocks advance by meanwhile, microseconds; the start is to be so much earlier. */
+  /** What device clocks advance by meanwhile, microseconds; the start is to be so much earlier. Below 0 they are set back. */
   readonly spanUs: number;
 }
 

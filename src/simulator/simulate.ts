@@ -28,6 +28,8 @@ export interface Surroundings {
   readonly tenantPrefix: string;
   /** By device id; without it all log in with what the URL has. */
   readonly logIns?: ReadonlyMap<string, DeviceLogIn> | undefined;
+  /** Of the devices, where they are not numbered: as many as there are devices. */
+  readonly ids?: readonly string[] | undefined;
   readonly signal: AbortSignal;
   readonly progress: (progress: Progress & Uploading) => void;
   /** Where uploads go, when there are to be some. */
@@ -118,8 +120,8 @@ function simulatedFleet(options: SimulateOptions, around: Surroundings): Fleet {
       : Infinity;
   const home = homeOf(options, around);
   return {
-    devices: fleetIds(options.prefix, options.devices).map((id) =>
-      simulatedDevice(id, home),
+    devices: (around.ids ?? fleetIds(options.prefix, options.devices)).map(
+      (id) => simulatedDevice(id, home),
     ),
     connections:
       options.connections ??

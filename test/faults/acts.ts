@@ -36,6 +36,7 @@ export function killRole(
 ): Act {
   return {
     at,
+    to: name,
     does: `kill -9 of ${name}${down > 0 ? `, down for ${down} s` : ""}`,
     async run(ground) {
       const behind = ground.eyes.behind();
@@ -91,16 +92,26 @@ export function killAgain(
 /** SIGTERM of a role: it must end by itself, in time, with 0. */
 export function stopRole(
   name: string,
-  { at, down = 0 }: { at: number; down?: number },
+  {
+    at,
+    down = 0,
+    timed = true,
+  }: {
+    at: number;
+    down?: number;
+    /** Not where what it needs for its end may be away. */
+    timed?: boolean;
+  },
 ): Act {
   return {
     at,
+    to: name,
     does: `SIGTERM of ${name}${down > 0 ? `, down for ${down} s` : ""}`,
     async run(ground) {
       const { seconds, ended } = await ground.roles.stop(name);
       ground.count(SEEN.stops);
       ground.note(`${name} stopped in ${seconds.toFixed(1)} s (${ended})`);
-      if (seconds >= STOP_SECONDS || ended !== 0)
+      if (timed && (seconds >= STOP_SECONDS || ended !== 0))
         ground.violation(
           `${name} took ${seconds.toFixed(1)} s to stop and ended with ${ended}`,
         );
@@ -117,6 +128,7 @@ export function freezeRole(
 ): Act {
   return {
     at,
+    to: name,
     does: `SIGSTOP of ${name} for ${seconds} s`,
     async run(ground) {
       ground.roles.freeze(name);
@@ -138,6 +150,7 @@ export function freezeService(
 ): Act {
   return {
     at,
+    to: name,
     does: `SIGSTOP of ${name} for ${seconds} s`,
     async run(ground) {
       const service = ground.stack.services[name];
@@ -177,6 +190,7 @@ export function killService(
 ): Act {
   return {
     at,
+    to: name,
     does: `kill -9 of ${name}${what === "" ? "" : `, ${what}`}, down for ${down} s`,
     async run(ground) {
       const service = ground.stack.services[name];
@@ -198,6 +212,7 @@ export function stopService(
 ): Act {
   return {
     at,
+    to: name,
     does: `clean stop of ${name}, down for ${down} s`,
     async run(ground) {
       const service = ground.stack.services[name];

@@ -9,7 +9,7 @@ import { type Random, seededRandom } from "../../src/simulator/random.js";
 import { runCommand } from "../support/roles.js";
 import { withOwnStack, type Stack } from "../support/services.js";
 import { createInvariant, type Invariant } from "./invariant.js";
-import type { RunningLoad } from "./load.js";
+import { type Fleet, type RunningLoad, startLoad } from "./load.js";
 import { createRoles, type Roles } from "./roles.js";
 import type { Knobs, RoleName, Scenario } from "./scenario.js";
 import { type Watch, watch } from "./watch.js";
@@ -28,8 +28,10 @@ export interface Ground {
   readonly invariant: Invariant;
   /** For files; removed in the end. */
   readonly folder: string;
-  /** The fleet that is compared, once it is on its way. */
+  /** The scenario's fleet, once it is on its way. */
   readonly load: RunningLoad | null;
+  /** Starts a fleet whose ledger is compared in the end; the first is the scenario's own. */
+  addFleet(fleet: Omit<Fleet, "prefix" | "seed" | "ledger">): RunningLoad;
   /** Choices of a run, the same for the same seed and words. */
   draw(...words: (string | number)[]): Random;
   /** As the owner of the schema, over a connection of its own. @throws what pg throws while the database is away */
@@ -53,6 +55,9 @@ export interface Ground {
 }
 
 export interface GroundRecord {
+  readonly fleets: readonly RunningLoad[];
+  /** Files, one for each fleet. */
+  readonly ledgers: readonly string[];
   readonly notes: readonly string[];
   readonly counts: ReadonlyMap<string, number>;
   readonly figures: ReadonlyMap<string, number | string>;
@@ -70,10 +75,7 @@ export async function withGround<T>(
   scenario: Scenario,
   knobs: Knobs,
   say: (line: string) => void,
-  work: (
-    ground: Ground & { load: RunningLoad | null },
-    record: GroundRecord,
-  ) => Promise<T>,
+  work: (ground: Ground, record: GroundRecord) => Promise<T>,
 ): Promise<T> {
   const services = [
     "kafka",
@@ -101,9 +103,11 @@ export async function withGround<T>(
     const counts = new Map<string, number>();
     const figures = new Map<string, number | string>();
     const violations: string[] = [];
-    let load: RunningLoad | null = null;
+    const fleets: RunningLoad[] = [];
+    const ledgers: string[] = [];
     const note = (text: string): void => {
-      const at = load === null ? "" : `${load.seconds().toFixed(1)} s  `;
+      const seconds = fleets[0]?.seconds();
+      const at = seconds === undefined ? "" : `${seconds.toFixed(1)} s  `;
       notes.push(`${at}${text}`);
       say(`  ${at}${text}`);
     };
@@ -140,10 +144,25 @@ export async function withGround<T>(
       invariant,
       folder,
       get load() {
-        return load;
+        return fleets[0] ?? null;
       },
-      set load(running) {
-        load = running;
+      addFleet(fleet: Omit<Fleet, "prefix" | "seed" | "ledger">) {
+        const ledger = join(folder, `ledger-${ledgers.length + 1}.jsonl`);
+        const load = startLoad(
+          {
+            ...fleet,
+            seed: knobs.seed,
+            // Ids of the first are FLEET and a number, of the others FLEET, a word and a number.
+            prefix:
+              fleets.length === 0 ? FLEET : `${FLEET}${fleets.length + 1}-`,
+            ledger,
+          },
+          env["MQTT_URL"]!,
+        );
+        fleets.push(load);
+        ledgers.push(ledger);
+        onEnd(() => load.stop());
+        return load;
       },
       draw: (...words: (string | number)[]) =>
         seededRandom(knobs.seed, scenario.name, ...words),
@@ -162,7 +181,14 @@ export async function withGround<T>(
       const wanted = { ...USUAL_ROLES, ...scenario.roles };
       for (const role of ["bridge", "gateway", "worker", "processor"] as const)
         for (let n = 0; n < (wanted[role] ?? 0); n++) await roles.add(role);
-      return await work(ground, { notes, counts, figures, violations });
+      return await work(ground, {
+        fleets,
+        ledgers,
+        notes,
+        counts,
+        figures,
+        violations,
+      });
     } finally {
       for (const release of releases.toReversed())
         await Promise.race([

@@ -33,25 +33,25 @@ export function createInvariant(
   eyes: Watch,
   { prefix, from }: { prefix: string; from: readonly number[] },
 ) {
-  const reading = logReading(eyes.log, config, { prefix, from });
+  let reading = logReading(eyes.log, config, { prefix, from });
+  /** Of the logs before this one. */
+  let before: Logged[] = [];
   const violations: string[] = [];
-  /** Read, and not yet behind an offset when last looked at. */
-  let open: Logged[] = [];
   let taken = 0;
   let records = 0;
   let checks = 0;
+  let last: Promise<unknown> = Promise.resolve();
 
   /** Offsets only grow and rows stay, so what was found to be there is not looked at again. */
-  async function check(what: string): Promise<void> {
+  async function look(what: string): Promise<void> {
     const stored = await eyes.readStored();
     const committed = await eyes.readCommitted();
-    await reading.readOn(AbortSignal.timeout(READ_MS));
-    open = open.concat(reading.found.slice(taken));
+    const upTo = from.map((_, partition) =>
+      Math.max(stored[partition] ?? 0, committed[partition] ?? 0),
+    );
+    await reading.readOn(AbortSignal.timeout(READ_MS), upTo);
+    const promised = reading.found.slice(taken);
     taken = reading.found.length;
-    const isPromised = ({ partition, offset }: Logged): boolean =>
-      offset < Math.max(stored[partition] ?? 0, committed[partition] ?? 0);
-    const promised = open.filter(isPromised);
-    open = open.filter((one) => !isPromised(one));
     const { rows: kept } = await ground.query<{
       partition: number;
       offset: number;
@@ -75,10 +75,37 @@ export function createInvariant(
     checks += 1;
   }
 
+  /** All of the devices' records; offsets of a later log stand behind those of one that was wiped. */
+  function logged(): Logged[] {
+    const begin = before.reduce((end, one) => Math.max(end, one.offset + 1), 0);
+    return [
+      ...before,
+      ...reading.found.map((one) => ({ ...one, offset: begin + one.offset })),
+    ];
+  }
+
   return {
-    reading,
     violations,
-    check,
+    logged,
+    /** One at a time: each reads on where the one before has ended. */
+    check(what: string): Promise<void> {
+      const mine = last.then(() => look(what));
+      last = mine.catch(() => undefined);
+      return mine;
+    },
+    /** Of the log that there is now. */
+    get reading() {
+      return reading;
+    },
+    /** The log is another one from now on; all that was on it has been read. */
+    anotherLog(): void {
+      before = logged();
+      taken = 0;
+      reading = logReading(eyes.log, config, {
+        prefix,
+        from: from.map(() => 0),
+      });
+    },
     /** Deaths looked at, and records that were behind an offset then. */
     looked: () => ({ checks, records }),
   };

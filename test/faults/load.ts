@@ -20,6 +20,15 @@ const USUAL = {
 
 const LOOK_MS = 50;
 
+/** What a fleet sends, where it is not the usual. */
+export interface Fleet extends Partial<SimulateOptions> {
+  readonly devices: number;
+  readonly prefix: string;
+  readonly seed: number;
+  /** Of the devices, where they are not numbered. */
+  readonly ids?: readonly string[];
+}
+
 export interface RunningLoad {
   /** Of the newest second. */
   progress(): Progress | null;
@@ -34,8 +43,7 @@ export interface RunningLoad {
 }
 
 export function startLoad(
-  options: Partial<SimulateOptions> &
-    Pick<SimulateOptions, "devices" | "prefix" | "seed">,
+  { ids, ...options }: Fleet,
   mqttUrl: string,
 ): RunningLoad {
   const stop = new AbortController();
@@ -45,7 +53,8 @@ export function startLoad(
   const ended = simulate(
     { ...USUAL, connections: options.devices, ...options },
     {
-      mqttUrl,
+      mqttUrl: options.mqtt ?? mqttUrl,
+      ids,
       tenantPrefix: "traksense",
       signal: stop.signal,
       notice: () => undefined,

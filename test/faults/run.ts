@@ -9,7 +9,7 @@ import { lineOf, type Result, runTrial, scheduleOf } from "./trial.js";
 
 const HELP = `npm run test:faults -- [options]
   --list            names, and what each does
-  --only <name>     those alone whose name has this; may be given again
+  --only <name>     that alone, or all whose name has this; may be given again
   --seed <n>        of loads and schedules (default: another each time, printed)
   --seconds <n>     of each load (default: the scenario's, mostly ${FULL.seconds})
   --rate <n>        messages a second (default: the scenario's, mostly ${FULL.rate})
@@ -63,10 +63,13 @@ async function main(): Promise<number> {
     console.log(HELP);
     return 0;
   }
+  const whole = new Set(SCENARIOS.map(({ name }) => name));
   const chosen = SCENARIOS.filter(
     ({ name }) =>
       values.only.length === 0 ||
-      values.only.some((part) => name.includes(part)),
+      values.only.some((part) =>
+        whole.has(part) ? name === part : name.includes(part),
+      ),
   );
   if (chosen.length === 0) {
     console.error(`no scenario is called ${values.only.join(" or ")}: --list`);

@@ -4,9 +4,9 @@
  * healed → quiet → the sender's ledgers against what is there.
  */
 import type { Random } from "../../src/simulator/random.js";
-import type { SimulateOptions } from "../../src/simulator/options.js";
 import type { Comparison } from "../../src/simulator/compare.js";
 import type { Ground } from "./ground.js";
+import type { Fleet } from "./load.js";
 import type { ServiceName, Stack } from "../support/services.js";
 
 export type RoleName = "bridge" | "processor" | "gateway" | "worker";
@@ -33,6 +33,8 @@ export const FULL: Omit<Knobs, "seed"> = {
 export interface Act {
   /** Seconds after the load's first message. */
   readonly at: number;
+  /** Whom it is done to: what is done to one and the same is done one after the other. */
+  readonly to: string;
   /** In words, for the printed schedule. */
   readonly does: string;
   /** Resolves once what it broke is whole again as far as it can tell; what it throws fails the trial. */
@@ -59,8 +61,10 @@ export interface Scenario {
   ) => Promise<Readonly<Record<string, string>>>;
   /** Other composition roots than the command line, for faults that are planted in a role. */
   readonly scripts?: Readonly<Partial<Record<RoleName, string>>>;
-  /** What the fleet sends, where it is not the usual. */
-  readonly fleet?: Partial<SimulateOptions>;
+  /** What the fleet sends, where it is not the usual; asked for just before it begins. */
+  readonly fleet?: (ground: Ground) => Partial<Fleet>;
+  /** Before the load. */
+  readonly before?: (ground: Ground) => Promise<void>;
   /** Commands are given through a gateway all the while, and each must end. */
   readonly commands?: boolean;
   /** Uploads are sent to a gateway all the while, and each must be stored. */

@@ -3,7 +3,7 @@
  * it, everything that was started is stopped, and what a failed one leaves for a person is kept.
  */
 import { cp, mkdir, writeFile } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import {
   compareWithStores,
@@ -16,7 +16,6 @@ import type { Attempt } from "../../src/simulator/ledger.js";
 import { seededRandom } from "../../src/simulator/random.js";
 import { startCommands } from "./commands.js";
 import { FLEET, type Ground, withGround } from "./ground.js";
-import { startLoad } from "./load.js";
 import type { Act, Knobs, Scenario } from "./scenario.js";
 import { startUploads } from "./uploads.js";
 import { versionsOf } from "./versions.js";
@@ -75,40 +74,33 @@ export async function runTrial(
   const beganMs = performance.now();
   const acts = scheduleOf(scenario, knobs);
   return withGround(scenario, knobs, say, async (ground, record) => {
-    const ledger = join(ground.folder, "ledger.jsonl");
     const deadlineMs = (scenario.deadline ?? DEADLINE_SECONDS) * 1000;
     const versions = await versionsOf(ground);
-    const load = startLoad(
-      {
-        devices: knobs.devices,
-        rate: knobs.rate,
-        seed: knobs.seed,
-        prefix: FLEET,
-        messages: knobs.rate * knobs.seconds,
-        ledger,
-        ...scenario.fleet,
-      },
-      ground.env["MQTT_URL"]!,
-    );
-    ground.onEnd(() => load.stop());
+    await scenario.before?.(ground);
+    const load = ground.addFleet({
+      devices: knobs.devices,
+      rate: knobs.rate,
+      messages: knobs.rate * knobs.seconds,
+      ...scenario.fleet?.(ground),
+    });
     await load.reaches(0);
-    ground.load = load;
     const fromMs = performance.now();
     const commands = scenario.commands ? await startCommands(ground) : null;
     const uploads = scenario.uploads ? startUploads(ground) : null;
 
-    await Promise.all(acts.map((act) => doAct(act, ground)));
+    await doAll(acts, ground);
     const healMs = performance.now();
-    const summary = await inTime(load.ended, deadlineMs + knobs.seconds * 1000);
-    if (summary === null) {
+    const all = Promise.all(record.fleets.map(({ ended }) => ended));
+    const sentAll = await inTime(all, deadlineMs + knobs.seconds * 1000);
+    if (sentAll === null) {
       ground.violation("the fleet could not send all of its messages in time");
-      await load.stop();
+      await Promise.all(record.fleets.map((fleet) => fleet.stop()));
     }
     await Promise.all([
       commands?.stop(deadlineMs / 1000),
       uploads?.stop(deadlineMs / 1000),
     ]);
-    const attempts = await readLedger(ledger);
+    const attempts = (await Promise.all(record.ledgers.map(readLedger))).flat();
     const late = await becomesQuiet(ground, attempts, deadlineMs);
     if (late !== null) ground.violation(late);
     const toMs = performance.now();
@@ -120,12 +112,11 @@ export async function runTrial(
     ])
       ground.violation(wrong);
 
-    const { found: logged } = ground.invariant.reading;
     const found = await compareWithStores(
       ground.config,
       FLEET,
       attempts,
-      logged,
+      ground.invariant.logged(),
     );
     for (const wrong of (await scenario.also?.(ground, found)) ?? [])
       ground.violation(wrong);
@@ -158,13 +149,28 @@ export async function runTrial(
       seconds: Math.round((performance.now() - beganMs) / 1000),
     };
     const kept =
-      violations.length === 0 ? null : await keepAll(ground, result, keep);
+      violations.length === 0
+        ? null
+        : await keepAll(ground, record.ledgers, result, keep);
     return { ...result, kept };
   });
 }
 
 export const lineOf = ({ at, does }: Act): string =>
   `${at.toFixed(1)} s  ${does}`;
+
+/** Each at its second, but those done to one and the same one after the other. */
+async function doAll(acts: readonly Act[], ground: Ground): Promise<void> {
+  const last = new Map<string, Promise<void>>();
+  for (const act of acts) {
+    const before = last.get(act.to) ?? Promise.resolve();
+    last.set(
+      act.to,
+      before.then(() => doAct(act, ground)),
+    );
+  }
+  await Promise.all(last.values());
+}
 
 async function doAct(act: Act, ground: Ground): Promise<void> {
   try {
@@ -191,14 +197,8 @@ async function becomesQuiet(
   attempts: readonly Attempt[],
   withinMs: number,
 ): Promise<string | null> {
-  const { reading } = ground.invariant;
+  const { eyes, invariant, roles } = ground;
   const untilMs = performance.now() + withinMs;
-  await readUntilQuiet(
-    reading,
-    attempts,
-    QUIET_MS,
-    AbortSignal.timeout(withinMs),
-  );
   for (;;) {
     const trouble = await standing().catch(reasonOf);
     if (trouble === null) return null;
@@ -208,13 +208,22 @@ async function becomesQuiet(
   }
 
   async function standing(): Promise<string | null> {
-    const stored = await ground.eyes.readStored();
+    const { reading } = invariant;
+    // A bridge that is still connecting is no sign that the broker has nothing for it.
+    const before = await roles.unready();
+    if (before !== null) return before;
+    const signal = AbortSignal.timeout(withinMs);
+    await readUntilQuiet(reading, attempts, QUIET_MS, signal);
+    const stored = await eyes.readStored();
     const behind = reading.positions.findIndex(
       (position, n) => (stored[n] ?? 0) < position,
     );
-    return behind >= 0
-      ? `partition ${behind} is stored up to ${stored[behind]} of ${reading.positions[behind]}`
-      : ground.roles.unready();
+    if (behind >= 0)
+      return `partition ${behind} is stored up to ${stored[behind]} of ${reading.positions[behind]}`;
+    const ends = await eyes.readEnds();
+    return ends.some((end, n) => end > (reading.positions[n] ?? 0))
+      ? "the log still grows"
+      : roles.unready();
   }
 }
 
@@ -240,15 +249,15 @@ const shortened = (all: readonly string[]): string[] =>
 /** Answers where: the ledger, every record of the fleet on the log, and what the roles said. */
 async function keepAll(
   ground: Ground,
+  ledgers: readonly string[],
   result: Omit<Result, "kept">,
   keep: string,
 ): Promise<string> {
   const folder = resolve(keep, `${result.scenario}-${ground.knobs.seed}`);
   await mkdir(folder, { recursive: true });
-  await cp(join(ground.folder, "ledger.jsonl"), join(folder, "ledger.jsonl"));
-  const lines = ground.invariant.reading.found.map((one) =>
-    JSON.stringify(one),
-  );
+  for (const ledger of ledgers)
+    await cp(ledger, join(folder, basename(ledger)));
+  const lines = ground.invariant.logged().map((one) => JSON.stringify(one));
   await writeFile(join(folder, "log.jsonl"), `${lines.join("\n")}\n`);
   await writeFile(
     join(folder, "result.json"),

@@ -50,9 +50,12 @@ export function logReading(
     found,
     /** First offsets not read. */
     positions,
-    async readOn(signal: AbortSignal): Promise<void> {
-      const ends = (await log.bounds(TOPIC.data)).map(({ high }) => high);
+    /** @param upTo offsets, by partition, to read up to where not all is wanted; they must be there */
+    async readOn(signal: AbortSignal, upTo?: readonly number[]): Promise<void> {
+      const ends =
+        upTo ?? (await log.bounds(TOPIC.data)).map(({ high }) => high);
       for (const [partition, to] of ends.entries()) {
+        if (to <= positions[partition]!) continue;
         await log.read(
           { topic: TOPIC.data, partition, from: positions[partition]!, to },
           async (records) => {

@@ -12,7 +12,8 @@ export const PROCESSES = scenarios(
       killAgain(draw, ["processor-1"], {
         from: 4,
         to: seconds - 6,
-        every: Math.max(4, seconds / 10),
+        // A successor waits up to 10 s for the dead one's session to end.
+        every: Math.max(6, seconds / 4),
       }),
     missed: least(SEEN.deaths, 1),
   },

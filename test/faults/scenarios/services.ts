@@ -25,6 +25,7 @@ function appendFile(ground: Ground): string {
 
 const withoutTheLastSecond = (act: { at: number; down: number }): Act => ({
   at: act.at,
+  to: "redis",
   does: `kill -9 of redis, its file as it was a second before, down for ${act.down} s`,
   async run(ground) {
     const file = appendFile(ground);
