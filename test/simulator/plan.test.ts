@@ -202,6 +202,23 @@ plans("makes a tenant's hello the word of its state topic", () => {
 });
 
 plans(
+  "with a clock that is set back goes on from there, and uses no time twice",
+  () => {
+    const HOUR_US = 3_600_000_000;
+    const fleet = fleetOf({
+      backlog: { after: 4, turns: 1, spanUs: -HOUR_US },
+    });
+    const times = planned(fleet)
+      .filter(({ device }) => device === 3)
+      .map(({ timeUs }) => timeUs);
+    const steps = times.slice(1).map((us, n) => us - times[n]!);
+    assert.is(steps.filter((us) => us < 0).length, 1);
+    assert.ok(Math.abs(Math.min(...steps) + HOUR_US) < 200_000);
+    assert.is(new Set(times).size, times.length);
+  },
+);
+
+plans(
   "with a backlog has all of it due at one moment, and a device clock that goes on through it",
   () => {
     const backlog = { after: 3, turns: 6, spanUs: 3_600_000_000 };
