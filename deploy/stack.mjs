@@ -72,6 +72,9 @@ const DEFINITIONS = [kafka, redis, postgres, mqtt, minio];
  * @param {(line: string) => void} [options.say] hears each step
  * @param {boolean} [options.logIn] the MQTT broker asks for a log-in, and knows
  *   two: those of MQTT_URL and MQTT_ADMIN_URL; otherwise it is open
+ * @param {Record<string, (ports: Record<string, number>) => string>}
+ *   [options.lines] by a native service's name: what else its settings file
+ *   ends with; the ports are its own by name
  * @param {boolean} [options.fresh] deletes what an earlier start has left
  * @param {string} [options.cacheDir] for Kafka's jars
  * @param {AbortSignal} [options.signal] gives the start up
@@ -83,6 +86,7 @@ export async function startStack({
   env = process.env,
   say = () => {},
   logIn = false,
+  lines = {},
   fresh = false,
   cacheDir,
   signal,
@@ -171,6 +175,7 @@ export async function startStack({
         account: accountFor(accounts),
         cacheDir,
         logIn,
+        lines: lines[name] ?? (() => ""),
         signal: giveUp.signal,
         say,
       };

@@ -173,7 +173,7 @@ async function bringJars(
 const MAX_BYTES = 6 * 2 ** 20;
 
 /** @param {import("./service.mjs").Context} context */
-function settings({ folder, ports }) {
+function settings({ folder, ports, lines }) {
   const broker = ports.kafka;
   const controller = ports["kafka-controller"];
   return `process.roles=broker,controller
@@ -212,5 +212,5 @@ log.cleaner.dedupe.buffer.size=16777216
 num.network.threads=2
 num.io.threads=4
 num.recovery.threads.per.data.dir=2
-`;
+${lines(ports)}`;
 }

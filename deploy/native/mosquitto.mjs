@@ -33,7 +33,7 @@ export const mqtt = {
     return findProgram("mosquitto") ? [] : ["mosquitto", "mosquitto-clients"];
   },
 
-  async prepare({ root, folder, ports, account, logIn }) {
+  async prepare({ root, folder, ports, account, logIn, lines }) {
     const file = join(folder, "mosquitto.conf");
     // The container's settings hold here too, but for its place and port.
     const settings = readFileSync(SHARED, "utf8")
@@ -43,7 +43,7 @@ export const mqtt = {
         logIn ? logInSettings(folder) : open,
       );
     if (logIn) keepAccounts(root, folder, account);
-    writeFileSync(file, settings, { mode: 0o600 });
+    writeFileSync(file, settings + lines(ports), { mode: 0o600 });
     giveFile(account, file);
     return logIn ? "mosquitto, with log-ins," : "mosquitto";
   },

@@ -33,15 +33,15 @@ export const postgres = {
   },
 
   async prepare(context) {
-    const { folder, ports, account } = context;
+    const { folder, ports, account, lines } = context;
     const cluster = join(folder, "cluster");
     if (!existsSync(cluster)) await createCluster(context, cluster);
     forgetDeadServer(cluster);
     const server = await serverOf(folder);
     const file = join(cluster, "twinstream.conf");
-    writeFileSync(file, settings(ports.postgres ?? 0, server.timescale), {
-      mode: 0o600,
-    });
+    const text =
+      settings(ports.postgres ?? 0, server.timescale) + lines(ports);
+    writeFileSync(file, text, { mode: 0o600 });
     giveFile(account, file);
     return server.timescale
       ? `PostgreSQL ${server.major} with TimescaleDB`

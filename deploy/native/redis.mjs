@@ -24,9 +24,10 @@ export const redis = {
     return findProgram("redis-server") ? [] : ["redis-server"];
   },
 
-  async prepare({ folder, ports, account }) {
+  async prepare({ folder, ports, account, lines }) {
     const file = join(folder, "redis.conf");
-    writeFileSync(file, settings(folder, ports.redis ?? 0), { mode: 0o600 });
+    const text = settings(folder, ports.redis ?? 0) + lines(ports);
+    writeFileSync(file, text, { mode: 0o600 });
     giveFile(account, file);
     return "redis-server";
   },

@@ -23,6 +23,8 @@ import { makeFolder } from "./place.mjs";
  * @property {import("./place.mjs").Account} account to run as
  * @property {string | undefined} cacheDir for what is downloaded once
  * @property {boolean} logIn whether the MQTT broker asks for a log-in
+ * @property {(ports: Record<string, number>) => string} lines what else its
+ *   settings file ends with
  * @property {AbortSignal} signal aborted when the start is given up
  * @property {(line: string) => void} say
  */

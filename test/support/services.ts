@@ -35,6 +35,7 @@ interface StackModule {
     services?: readonly ServiceName[];
     say?: (line: string) => void;
     logIn?: boolean;
+    lines?: StackOptions["lines"];
     env?: Record<string, string | undefined>;
   }): Promise<Stack>;
 }
@@ -45,12 +46,16 @@ export const SHARED_STACK = "TWINSTREAM_TEST_STACK";
 export interface StackOptions {
   /** The MQTT broker asks for a log-in: MQTT_ADMIN_URL is its control user, MQTT_URL one that is still to be made. */
   readonly logIn?: boolean;
+  /** By service: what else its settings file ends with, from its ports by name. */
+  readonly lines?: Readonly<
+    Record<string, (ports: Readonly<Record<string, number>>) => string>
+  >;
 }
 
 /** A stack in a folder of its own, on free ports; whoever starts it stops it. */
 export async function startOwnStack(
   services: readonly ServiceName[],
-  { logIn = false }: StackOptions = {},
+  { logIn = false, lines = {} }: StackOptions = {},
 ): Promise<Stack> {
   const module = (await import(
     pathToFileURL(resolve("deploy/stack.mjs")).href
@@ -61,6 +66,7 @@ export async function startOwnStack(
     services,
     say: () => undefined,
     logIn,
+    lines,
     env: { TWINSTREAM_SERVICES: "native" },
   });
   return {
