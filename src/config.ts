@@ -7,6 +7,7 @@ import { isIP } from "node:net";
 import { hostname } from "node:os";
 import { type Static, Type } from "typebox";
 import { Value } from "typebox/value";
+import { addressProblems, wholeAddresses } from "./config/addresses.js";
 import { TwinstreamError } from "./errors.js";
 
 const text = (value: string, description: string) =>
@@ -34,6 +35,8 @@ const oneOf = <const T extends readonly string[]>(
     Type.Enum([...values], { default: value, description }),
   );
 
+const SASL_MECHANISMS = ["plain", "scram-sha-256", "scram-sha-512"] as const;
+
 /** Names are environment variables; descriptions are what the settings table of the README shows. */
 export const Settings = Type.Object({
   NODE_ENV: text(
@@ -48,6 +51,13 @@ export const Settings = Type.Object({
   MQTT_ADMIN_URL: optional(
     "MQTT_URL with the control user of Mosquitto's dynamic security plugin, for `twinstream devices` and the gateway's routes",
   ),
+  MQTT_TLS_CA: optional(
+    "PEM file of the authority that signed the broker's certificate, with mqtts:// or wss://; without it the public ones are trusted",
+  ),
+  MQTT_TLS_CERT: optional(
+    "PEM file of our certificate, for a broker that asks for one",
+  ),
+  MQTT_TLS_KEY: optional("PEM file of its key"),
   MQTT_PASSWORD_MAX_AGE_DAYS: whole(
     90,
     0,
@@ -108,6 +118,28 @@ export const Settings = Type.Object({
   ),
 
   KAFKA_BROKERS: text("127.0.0.1:9092", "brokers of the log, by commas"),
+  KAFKA_TLS: oneOf(
+    ["on", "off"],
+    "off",
+    "whether the brokers of the log are spoken to by TLS",
+  ),
+  KAFKA_TLS_CA: optional(
+    "PEM file of the authority that signed the log brokers' certificates; without it the public ones are trusted",
+  ),
+  KAFKA_TLS_CERT: optional(
+    "PEM file of our certificate, for brokers of the log that ask for one",
+  ),
+  KAFKA_TLS_KEY: optional("PEM file of its key"),
+  KAFKA_SASL_MECHANISM: Type.Optional(
+    Type.Unsafe<(typeof SASL_MECHANISMS)[number]>(
+      Type.Enum([...SASL_MECHANISMS], {
+        description:
+          "`plain`, `scram-sha-256` or `scram-sha-512`: how to log in at the log, where it asks for that",
+      }),
+    ),
+  ),
+  KAFKA_SASL_USERNAME: optional("user name at the log"),
+  KAFKA_SASL_PASSWORD: optional("its password"),
   IOT_PARTITIONS: whole(
     12,
     1,
@@ -131,15 +163,29 @@ export const Settings = Type.Object({
 
   REDIS_URL: text(
     "redis://127.0.0.1:6379/0",
-    "Redis: last states, history, live updates",
+    "Redis: last states, history, live updates; `rediss://user:password@…` for TLS and an ACL user",
   ),
+  REDIS_TLS_CA: optional(
+    "PEM file of the authority that signed Redis' certificate, with rediss://; without it the public ones are trusted",
+  ),
+  REDIS_TLS_CERT: optional(
+    "PEM file of our certificate, for a Redis that asks for one",
+  ),
+  REDIS_TLS_KEY: optional("PEM file of its key"),
   DATABASE_URL: text(
     "postgres://twinstream@127.0.0.1:5432/twinstream",
-    "TimescaleDB, or plain PostgreSQL ≥ 15",
+    "TimescaleDB, or plain PostgreSQL ≥ 15; `?sslmode=verify-full` for TLS",
   ),
   DATABASE_READ_URL: optional(
     "read replica for the gateway's queries; DATABASE_URL when unset",
   ),
+  DATABASE_TLS_CA: optional(
+    "PEM file of the authority that signed the database's certificate; makes sslmode verify-full where the URL has none",
+  ),
+  DATABASE_TLS_CERT: optional(
+    "PEM file of our certificate, for a database that asks for one",
+  ),
+  DATABASE_TLS_KEY: optional("PEM file of its key"),
   DB_POOL_MIN: whole(2, 0, 1000, "database connections kept open"),
   DB_POOL_MAX: whole(20, 2, 1000, "database connections at most"),
 
@@ -155,6 +201,9 @@ export const Settings = Type.Object({
   MINIO_ENDPOINT: text(
     "http://127.0.0.1:9000",
     "MinIO or another S3-compatible store",
+  ),
+  MINIO_TLS_CA: optional(
+    "PEM file of the authority that signed the object store's certificate, with https://; without it the public ones are trusted",
   ),
   MINIO_ACCESS_KEY: text("minioadmin", "access key"),
   MINIO_SECRET_KEY: text("minioadmin", "secret key"),
@@ -414,6 +463,7 @@ export function loadConfig(
       problems.push(
         "TLS_CERT and TLS_KEY go together; only one of them was given",
       );
+    problems.push(...addressProblems(settings));
     for (const address of listOf(settings.TRUST_PROXY))
       if (!isAddress(address))
         problems.push(
@@ -427,7 +477,7 @@ export function loadConfig(
     if (settings.NODE_ENV === "production")
       problems.push(...laptopDefaults(settings));
     if (problems.length === 0)
-      return Object.freeze({ ...settings, earliestUs });
+      return Object.freeze({ ...wholeAddresses(settings), earliestUs });
   }
   throw new TwinstreamError(
     "CONFIG_INVALID",
@@ -440,6 +490,10 @@ function laptopDefaults(settings: Static<typeof Settings>): string[] {
   if (settings.JWT_SECRET.length < LEAST_SECRET)
     used.push(
       `JWT_SECRET has fewer than ${LEAST_SECRET} characters, which NODE_ENV=production refuses; try: openssl rand -base64 32`,
+    );
+  if (settings.KAFKA_SASL_MECHANISM === "plain" && settings.KAFKA_TLS === "off")
+    used.push(
+      "KAFKA_SASL_MECHANISM=plain sends the password in the clear without KAFKA_TLS=on, which NODE_ENV=production refuses",
     );
   for (const [name, value] of Object.entries(LAPTOP_ONLY)) {
     if (name.startsWith("MINIO") && settings.STORAGE_TYPE !== "minio") continue;

@@ -39,8 +39,7 @@ export const postgres = {
     forgetDeadServer(cluster);
     const server = await serverOf(folder);
     const file = join(cluster, "twinstream.conf");
-    const text =
-      settings(ports.postgres ?? 0, server.timescale) + lines(ports);
+    const text = settings(ports.postgres ?? 0, server.timescale) + lines(ports);
     writeFileSync(file, text, { mode: 0o600 });
     giveFile(account, file);
     return server.timescale

@@ -1,5 +1,4 @@
 /** The gateway: HTTP → what Redis and the database show, and commands → log. */
-import { readFile } from "node:fs/promises";
 import { createLogInspector } from "../adapters/kafka/inspector.js";
 import { createLogWriter } from "../adapters/kafka/writer.js";
 import { greetBroker } from "../adapters/mqtt/visit.js";
@@ -7,6 +6,7 @@ import { createDeviceViewReader } from "../adapters/redis/device-view-reader.js"
 import { createAdapterDesk } from "../adapters/timescale/adapter-desk.js";
 import { createAnalyticsReader } from "../adapters/timescale/analytics-reader.js";
 import { createLiveFeed } from "../adapters/redis/live-feed.js";
+import { readTls } from "../adapters/tls/files.js";
 import { createRateCounter } from "../adapters/redis/rate-limit.js";
 import { createTickets } from "../adapters/redis/tickets.js";
 import { createAccounts } from "../adapters/timescale/accounts.js";
@@ -200,7 +200,7 @@ export const gateway: Role = {
         historyHours: config.HISTORY_HOURS,
         rawRetentionDays: config.RAW_RETENTION_DAYS,
         rules,
-        tls: await tlsOf(config),
+        tls: tlsOf(config),
         trustProxy: config.TRUST_PROXY,
         ...(config.CORS_ORIGINS !== undefined && {
           corsOrigins: listOf(config.CORS_ORIGINS),
@@ -249,15 +249,14 @@ function mustBeEncrypted(config: Config): void {
     );
 }
 
-/** The certificate and key as texts; undefined for plain HTTP. */
-async function tlsOf(
-  config: Config,
-): Promise<{ cert: string; key: string } | undefined> {
+/**
+ * The certificate and key as texts; undefined for plain HTTP.
+ * @throws TwinstreamError CONFIG_INVALID when they cannot be used
+ */
+function tlsOf(config: Config): { cert: string; key: string } | undefined {
   if (config.TLS_CERT === undefined || config.TLS_KEY === undefined)
     return undefined;
-  const [cert, key] = await Promise.all([
-    readFile(config.TLS_CERT, "utf8"),
-    readFile(config.TLS_KEY, "utf8"),
-  ]);
+  const files = { cert: config.TLS_CERT, key: config.TLS_KEY };
+  const { cert = "", key = "" } = readTls(files, "TLS");
   return { cert, key };
 }

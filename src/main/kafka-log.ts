@@ -1,5 +1,10 @@
 /** The connection to the log, as every role makes it. */
-import { connectLog, type LogConnection } from "../adapters/kafka/connect.js";
+import {
+  connectLog,
+  type LogConnection,
+  type LogSecurity,
+} from "../adapters/kafka/connect.js";
+import { type Config, listOf } from "../config.js";
 import { seldomLines } from "../observe/repeats.js";
 import type { RoleBase } from "./role.js";
 
@@ -9,8 +14,34 @@ export function logConnection(
 ): LogConnection {
   const lines = seldomLines(log.child({ part: "kafka" }), Date.now);
   return connectLog({
-    brokers: config.KAFKA_BROKERS.split(",").map((broker) => broker.trim()),
+    ...brokersOf(config),
     clientId: `twinstream-${role}`,
     log: lines,
   });
+}
+
+/** Where the log is, and how it is spoken to. */
+export function brokersOf(config: Config): {
+  brokers: string[];
+  security: LogSecurity;
+} {
+  const {
+    KAFKA_SASL_MECHANISM: mechanism,
+    KAFKA_SASL_USERNAME: username = "",
+    KAFKA_SASL_PASSWORD: password = "",
+  } = config;
+  return {
+    brokers: listOf(config.KAFKA_BROKERS),
+    security: {
+      tls:
+        config.KAFKA_TLS === "on"
+          ? {
+              ca: config.KAFKA_TLS_CA,
+              cert: config.KAFKA_TLS_CERT,
+              key: config.KAFKA_TLS_KEY,
+            }
+          : null,
+      sasl: mechanism === undefined ? null : { mechanism, username, password },
+    },
+  };
 }

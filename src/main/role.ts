@@ -3,6 +3,7 @@ import closeWithGrace from "close-with-grace";
 import type { Logger } from "pino";
 import { Registry } from "prom-client";
 import { type Config, loadConfig } from "../config.js";
+import { plainTextCautions } from "../config/addresses.js";
 import { reasonOf } from "../errors.js";
 import { createLogger } from "../observe/logger.js";
 import { startMetricsServer } from "../observe/metrics-server.js";
@@ -78,5 +79,7 @@ export async function runRoles(roles: readonly Role[]): Promise<void> {
   });
   base.onStop("metrics", metrics.close);
   log.info({ metrics: metrics.url }, "starting");
+  if (config.NODE_ENV === "production")
+    for (const caution of plainTextCautions(config)) log.warn(caution);
   for (const role of roles) await role.start(base);
 }

@@ -1,5 +1,6 @@
 /** `twinstream simulate`: a fleet of simulated devices, or a replayed series, that speaks real MQTT. */
 import { Command, Option } from "commander";
+import { withMqttTls } from "../config/addresses.js";
 import { TwinstreamError, reasonOf } from "../errors.js";
 import { word } from "./arguments.js";
 import {
@@ -241,7 +242,10 @@ async function run(options: SimulateOptions): Promise<number> {
   let before: Parameters<typeof progressLine>[0] = null;
   try {
     const config = loadConfig(process.env);
-    mqttUrl = options.mqtt ?? config.MQTT_URL;
+    mqttUrl =
+      options.mqtt === undefined
+        ? config.MQTT_URL
+        : withMqttTls(options.mqtt, config);
     const logIns =
       options.credentials === undefined
         ? undefined

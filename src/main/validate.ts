@@ -1,6 +1,7 @@
 /** `twinstream validate`: does a running installation do what it is for? Tried from outside, with devices of its own. */
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { Config } from "../config.js";
+import { withMqttTls } from "../config/addresses.js";
 import { read } from "../simulator/options.js";
 import { word } from "./arguments.js";
 import { firstLine } from "./password-input.js";
@@ -101,7 +102,10 @@ export function validateCommand(): Command {
         : { name: options.user, password: await passwordOf(options, command) };
     process.exitCode = await validate(options, {
       config,
-      mqttUrl: options.mqtt ?? config.MQTT_URL,
+      mqttUrl:
+        options.mqtt === undefined
+          ? config.MQTT_URL
+          : withMqttTls(options.mqtt, config),
       httpUrl: options.url ?? gatewayOf(config),
       tenant: options.tenant,
       user,

@@ -21,6 +21,7 @@ const SECRET_KEYS = [
   "JWT_SECRET",
   "MINIO_ACCESS_KEY",
   "MINIO_SECRET_KEY",
+  "KAFKA_SASL_PASSWORD",
 ] as const;
 /** `scheme://user:password@`; greedy, as a password typed by hand may hold an `@`. */
 const URL_PASSWORD = /\b([a-z][a-z0-9+.-]*:\/\/[^\s/:@"]*):[^\s/"]+@/gi;

@@ -1,4 +1,5 @@
 /** A client of the gateway that keeps itself logged in. */
+import { explained, GATEWAY } from "../adapters/tls/trouble.js";
 import { reasonOf } from "../errors.js";
 
 export interface GatewayAccount {
@@ -137,5 +138,5 @@ function objectIn(text: string): Readonly<Record<string, unknown>> {
 /** `fetch failed` says nothing; its cause does. */
 function causeOf(error: unknown): string {
   const cause = error instanceof Error ? error.cause : undefined;
-  return reasonOf(cause instanceof Error ? cause : error);
+  return explained(reasonOf(cause instanceof Error ? cause : error), GATEWAY);
 }

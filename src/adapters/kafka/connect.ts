@@ -1,7 +1,14 @@
 /**
  * The one place where kafkajs is set up: addresses, time limits, its log lines, its codecs, and one repair of it.
  */
-import { Kafka, type LogEntry, type RetryOptions, logLevel } from "kafkajs";
+import {
+  Kafka,
+  type LogEntry,
+  type RetryOptions,
+  type SASLOptions,
+  logLevel,
+} from "kafkajs";
+import { readTls, type TlsFiles } from "../tls/files.js";
 import { registerCodecs } from "./codecs.js";
 import { quietIdleQueues } from "./internals.js";
 
@@ -18,10 +25,22 @@ export interface LogSettings {
   readonly brokers: readonly string[];
   readonly clientId: string;
   readonly log: LogLine;
+  readonly security?: LogSecurity;
   /** Milliseconds until a connection attempt is given up. */
   readonly connectTimeoutMs?: number;
   /** Milliseconds until a request that got no answer is given up (its outcome is then unknown). */
   readonly requestTimeoutMs?: number;
+}
+
+export interface LogSecurity {
+  /** Null for plain text. */
+  readonly tls: TlsFiles | null;
+  /** Null where the brokers ask for no log-in. */
+  readonly sasl: {
+    readonly mechanism: "plain" | "scram-sha-256" | "scram-sha-512";
+    readonly username: string;
+    readonly password: string;
+  } | null;
 }
 
 /** What the rest of this room works with. It holds no connection itself. */
@@ -42,15 +61,22 @@ const RETRY: RetryOptions = {
   retries: 4,
 };
 
-/** Connects to nothing yet: a writer, inspector or feed does when it is first used. */
+/**
+ * Connects to nothing yet: a writer, inspector or feed does when it is first used.
+ * @throws TwinstreamError CONFIG_INVALID when a certificate's file cannot be used
+ */
 export function connectLog(settings: LogSettings): LogConnection {
   quietIdleQueues();
   registerCodecs();
-  const { log } = settings;
+  const { log, security } = settings;
+  const ssl = security?.tls ? readTls(security.tls, "KAFKA_TLS") : false;
   const ownClient = () =>
     new Kafka({
       brokers: [...settings.brokers],
       clientId: settings.clientId,
+      ssl,
+      // A copy for each client: kafkajs keeps its own things in there.
+      ...(security?.sasl && { sasl: { ...security.sasl } as SASLOptions }),
       connectionTimeout: settings.connectTimeoutMs ?? 3000,
       requestTimeout: settings.requestTimeoutMs ?? 15_000,
       retry: RETRY,

@@ -4,7 +4,7 @@ import type { Admin } from "kafkajs";
 import { TwinstreamError } from "../../errors.js";
 import type { LogInspector } from "../../ports.js";
 import type { LogConnection } from "./connect.js";
-import { unreachable } from "./failure.js";
+import { isMisset, unreachable } from "./failure.js";
 import { createRangeReader } from "./range-reader.js";
 
 /** Tries of one question, each with those of its connection, 200 ms doubling between them: about 8 s in all. */
@@ -37,7 +37,8 @@ export function createLogInspector(
         return await question(await connected());
       } catch (error) {
         await letGo();
-        if (failures >= ATTEMPTS) throw unreachable(doing, error);
+        if (failures >= ATTEMPTS || isMisset(error))
+          throw unreachable(doing, error);
         connection.log("debug", `${doing} failed, asking again`, {
           error: String(error),
         });

@@ -6,10 +6,15 @@ import { Socket } from "node:net";
 import mqtt, { type IClientOptions, MqttClient } from "mqtt";
 import { TwinstreamError, reasonOf } from "../../errors.js";
 import type { Clock, Observer } from "../../ports.js";
+import { takeTls } from "../tls/files.js";
+import { explained, type Settings } from "../tls/trouble.js";
 import { createReconnectPace } from "./reconnect-pace.js";
 
 export interface MqttSettings {
-  /** mqtt, mqtts, ws or wss; user and password in it where the broker asks for them. */
+  /**
+   * mqtt, mqtts, ws or wss; user and password in it where the broker asks for them, and the names of certificates' files as
+   * `tls_ca`, `tls_cert` and `tls_key`.
+   */
   readonly url: string;
   readonly clientId: string;
   /** What the connection is for, in events. */
@@ -19,6 +24,11 @@ export interface MqttSettings {
   readonly chosenId?: Clock;
 }
 
+const SETTINGS: Settings = {
+  address: "MQTT_URL",
+  prefix: "MQTT_TLS",
+  ask: "mqtts:// in MQTT_URL",
+};
 /** After one and a half of it without a sign of life either side gives a connection up. */
 export const KEEPALIVE_SECONDS = 30;
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -34,7 +44,7 @@ const SCHEMES = /^(mqtt|mqtts|tcp|ssl|ws|wss):$/;
 /**
  * Starts connecting and answers the client at once; what becomes of it is told by `mqtt_connection` events, a repeated
  * failure once.
- * @throws TwinstreamError CONFIG_INVALID when the URL is none of a broker.
+ * @throws TwinstreamError CONFIG_INVALID when the URL is none of a broker, or a certificate's file cannot be used.
  */
 export function connectMqtt(
   settings: MqttSettings,
@@ -52,7 +62,9 @@ export function connectMqtt(
     RECONNECT_MS.least + Math.floor(Math.random() * RECONNECT_MS.spread);
   const pace =
     settings.chosenId && createReconnectPace(usualMs, settings.chosenId);
-  const client = mqtt.connect(settings.url, {
+  const { url, tls } = takeTls(settings.url, SETTINGS.prefix);
+  const client = mqtt.connect(url, {
+    ...tls,
     protocolVersion: 5,
     clientId: settings.clientId,
     keepalive: KEEPALIVE_SECONDS,
@@ -104,7 +116,12 @@ export function connectMqtt(
       lost("the broker refuses MQTT 5; going on with 3.1.1");
       return;
     }
-    lost(reasonOf(error) || String(code));
+    const reset =
+      String(code) === "ECONNRESET" && !open && url.startsWith("mqtts:");
+    lost(
+      explained(reasonOf(error) || String(code), SETTINGS) +
+        (reset ? "; is TLS spoken there? See the port in MQTT_URL" : ""),
+    );
     // An error without a code is a packet that could not be read or an answer that never came, not the socket's own end.
     if (code === undefined) client.stream.destroy();
   });

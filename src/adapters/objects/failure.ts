@@ -1,6 +1,14 @@
 /** Whatever a store's calls throw, in the domain's codes. */
 import { Readable } from "node:stream";
 import { reasonOf, TwinstreamError } from "../../errors.js";
+import { explained, type Settings } from "../tls/trouble.js";
+
+const SETTINGS: Settings = {
+  address: "MINIO_ENDPOINT",
+  prefix: "MINIO_TLS",
+  logIn: "MINIO_ACCESS_KEY and MINIO_SECRET_KEY",
+  ask: "https:// in MINIO_ENDPOINT",
+};
 
 /** The store does not do what it was asked, and may later. `what` begins the sentence. */
 export function unreachable(what: string, error: unknown): TwinstreamError {
@@ -8,7 +16,7 @@ export function unreachable(what: string, error: unknown): TwinstreamError {
     ? error
     : new TwinstreamError(
         "OBJECTS_UNREACHABLE",
-        `${what}: ${reasonOf(error) || codeOf(error)}`,
+        explained(`${what}: ${reasonOf(error) || codeOf(error)}`, SETTINGS),
         { cause: error },
       );
 }

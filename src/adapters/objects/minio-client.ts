@@ -3,11 +3,14 @@ import http from "node:http";
 import https from "node:https";
 import { Client } from "minio";
 import { TwinstreamError } from "../../errors.js";
+import { readTls } from "../tls/files.js";
 import { codeOf, unreachable } from "./failure.js";
 
 export interface MinioOptions {
   /** `http://host:port` or `https://host`; plain HTTP without a scheme. */
   readonly endpoint: string;
+  /** PEM file of the authority that signed its certificate; the public ones are trusted without. */
+  readonly caFile?: string | undefined;
   readonly accessKey: string;
   readonly secretKey: string;
   readonly bucket: string;
@@ -39,6 +42,7 @@ export function connectMinio(options: MinioOptions): MinioLink {
   const agent = new (secure ? https : http).Agent({
     keepAlive: true,
     timeout: IDLE_MS,
+    ...(secure && readTls({ ca: options.caFile }, "MINIO_TLS")),
   });
   const client = new Client({
     endPoint: url.hostname,

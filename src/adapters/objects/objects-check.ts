@@ -64,6 +64,7 @@ async function checkBucket(settings: ObjectStoreSettings): Promise<Finding[]> {
   const { MINIO_BUCKET: bucket } = settings;
   const link = connectMinio({
     endpoint: settings.MINIO_ENDPOINT,
+    caFile: settings.MINIO_TLS_CA,
     accessKey: settings.MINIO_ACCESS_KEY,
     secretKey: settings.MINIO_SECRET_KEY,
     bucket,

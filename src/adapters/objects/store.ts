@@ -8,6 +8,7 @@ export interface ObjectStoreSettings {
   readonly STORAGE_TYPE: ObjectStore["type"];
   readonly STORAGE_PATH: string;
   readonly MINIO_ENDPOINT: string;
+  readonly MINIO_TLS_CA?: string;
   readonly MINIO_ACCESS_KEY: string;
   readonly MINIO_SECRET_KEY: string;
   readonly MINIO_BUCKET: string;
@@ -26,6 +27,7 @@ export function createObjectStore(
     return createFilesystemStore({ folder: settings.STORAGE_PATH });
   return createMinioStore({
     endpoint: settings.MINIO_ENDPOINT,
+    caFile: settings.MINIO_TLS_CA,
     accessKey: settings.MINIO_ACCESS_KEY,
     secretKey: settings.MINIO_SECRET_KEY,
     bucket: settings.MINIO_BUCKET,

@@ -3,7 +3,10 @@
  * away. ioredis reconnects by itself; what was under way when a connection broke is told as failed and repeated by the caller.
  */
 import { Redis } from "ioredis";
+import { isIP } from "node:net";
 import { reasonOf, TwinstreamError } from "../../errors.js";
+import { takeTls } from "../tls/files.js";
+import { explained, type Settings } from "../tls/trouble.js";
 
 /** How long a first connection, and each later one, may take, milliseconds. */
 const CONNECT_TIMEOUT_MS = 2_000;
@@ -16,7 +19,14 @@ const LOADING_CHECK_MS = 500;
 /** TCP keepalive, so that an idle connection to a vanished host is noticed. */
 const KEEP_ALIVE_MS = 10_000;
 
+const SETTINGS: Settings = {
+  address: "REDIS_URL",
+  prefix: "REDIS_TLS",
+  ask: "rediss:// in REDIS_URL",
+};
+
 export interface RedisLinkOptions {
+  /** With rediss: its certificate is looked at; `tls_ca`, `tls_cert` and `tls_key` in it name files. */
   readonly url: string;
   /** Shown by CLIENT LIST. */
   readonly name: string;
@@ -40,9 +50,14 @@ export interface RedisLink {
   readonly close: () => Promise<void>;
 }
 
-/** Starts to connect and returns at once: a process may start while Redis is down. */
+/**
+ * Starts to connect and returns at once: a process may start while Redis is down.
+ * @throws TwinstreamError CONFIG_INVALID when a certificate's file cannot be used
+ */
 export function connect(options: RedisLinkOptions): RedisLink {
-  const redis = new Redis(options.url, {
+  const { url, tls } = takeTls(options.url, SETTINGS.prefix);
+  const redis = new Redis(url, {
+    ...(url.startsWith("rediss:") && { tls: { ...tls, ...serverName(url) } }),
     connectionName: options.name,
     lazyConnect: true,
     connectTimeout: CONNECT_TIMEOUT_MS,
@@ -64,12 +79,16 @@ export function connect(options: RedisLinkOptions): RedisLink {
       Math.floor(Math.random() * RECONNECT_JITTER_MS),
   });
 
+  // A Redis that is spoken to by TLS on its plain port waits for the rest of a line; the other way it just closes.
+  const noAnswer = url.startsWith("rediss:")
+    ? "no answer; is TLS spoken there? See the port in REDIS_URL"
+    : "no answer; does it speak TLS alone? Then REDIS_URL begins with rediss://";
   const listeners: (() => void)[] = [];
   let connectedBefore = false;
   /** Why the last attempt failed; null while connected. */
   let lastError: string | null = null;
   redis.on("error", (error: Error) => {
-    lastError = wordsOf(error);
+    lastError = explained(wordsOf(error), SETTINGS);
   });
   redis.on("ready", () => {
     lastError = null;
@@ -89,8 +108,8 @@ export function connect(options: RedisLinkOptions): RedisLink {
     return new TwinstreamError(
       "VIEW_UNREACHABLE",
       isConnectionLoss(error)
-        ? `Redis (REDIS_URL) is not connected: ${lastError ?? "the connection broke"}`
-        : `Redis (REDIS_URL) answered: ${words}`,
+        ? `Redis (REDIS_URL) is not connected: ${lastError ?? (connectedBefore ? "the connection broke" : noAnswer)}`
+        : `Redis (REDIS_URL) answered: ${explained(words, SETTINGS)}`,
     );
   };
 
@@ -112,6 +131,14 @@ export function connect(options: RedisLinkOptions): RedisLink {
       } else redis.disconnect();
     },
   };
+}
+
+/** So that a server that stands for several names knows which one is meant; addresses are not sent. */
+function serverName(url: string): { servername?: string } {
+  const { hostname } = new URL(url);
+  return isIP(hostname.replace(/^\[|\]$/g, "")) === 0
+    ? { servername: hostname }
+    : {};
 }
 
 /** Settles once the first attempt has succeeded or failed, or after 2 s (a Redis that loads its data takes longer). */

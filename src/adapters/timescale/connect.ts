@@ -8,6 +8,7 @@ import pg from "pg";
 import { from as copyFrom } from "pg-copy-streams";
 import { reasonOf, TwinstreamError } from "../../errors.js";
 import { translate } from "./database-errors.js";
+import { addressed } from "./secure.js";
 
 export interface DatabaseOptions {
   readonly url: string;
@@ -62,7 +63,10 @@ export interface Database {
   close(): Promise<void>;
 }
 
-/** Connects lazily. Every error is a TwinstreamError of the database's kind. */
+/**
+ * Connects lazily. Every error is a TwinstreamError of the database's kind.
+ * @throws TwinstreamError CONFIG_INVALID at once, when a certificate's file cannot be used
+ */
 export function connectDatabase(options: DatabaseOptions): Database {
   const deadlineMs = options.deadlineMs ?? DEADLINE_MS;
   const pool = openPool(options, options.poolMin, options.poolMax);
@@ -201,7 +205,7 @@ export function connectDatabase(options: DatabaseOptions): Database {
 
 function openPool(options: DatabaseOptions, min: number, max: number): pg.Pool {
   const pool = new pg.Pool({
-    connectionString: options.url,
+    ...addressed(options.url),
     application_name: `${APPLICATION} ${options.name}`,
     min,
     max,

@@ -1,5 +1,7 @@
 /** What PostgreSQL and its connections throw, in the program's own terms. */
 import { reasonOf, TwinstreamError } from "../../errors.js";
+import { adviceOn, explained } from "../tls/trouble.js";
+import { SETTINGS } from "./secure.js";
 
 interface ServerError extends Error {
   /** SQLSTATE, https://www.postgresql.org/docs/current/errcodes-appendix.html */
@@ -34,16 +36,16 @@ export const DECOMPRESSION_LIMIT = "53400";
 const NOT_MIGRATED = new Set(["42P01", "42703", "42883", "3F000", "42704"]);
 
 /**
- * Trying again may help: connection trouble (08), resources (53, but not the limit that our own rows run into), operator
+ * Trying again may help: connection trouble (08), a log-in that is refused until somebody mends it (28), resources (53, but not the limit that our own rows run into), operator
  * intervention and time limits (57), system errors such as a full disk (58), deadlocks and serialization (40), lock time
  * limits (55P03), a server that has become a replica (25006).
  */
-const PASSING = /^(08|53(?!400)|57|58|40)|^(55P03|25006)$/;
+const PASSING = /^(08|28|53(?!400)|57|58|40)|^(55P03|25006)$/;
 
 /** `detail` of everything thrown names the statement's purpose, `doing`. */
 export function translate(error: unknown, doing: string): unknown {
   if (error instanceof TwinstreamError) return error;
-  const detail = `${doing}: ${reasonOf(error)}`;
+  const detail = `${doing}: ${explained(reasonOf(error), SETTINGS)}`;
   if (isServerError(error)) {
     // Two sessions at one catalogue row; PostgreSQL files it under internal errors.
     const raced = error.code === "XX000" && /concurrently/.test(error.message);
@@ -70,6 +72,7 @@ function isMissingRole(error: ServerError): boolean {
 function isConnectionError(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   if ("syscall" in error || "errno" in error) return true;
+  if (adviceOn(error.message, SETTINGS) !== null) return true;
   if (error instanceof AggregateError)
     return error.errors.some(isConnectionError);
   return /connection|socket|timeout|not queryable|client was closed/i.test(

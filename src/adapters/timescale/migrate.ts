@@ -12,6 +12,7 @@ import { TwinstreamError } from "../../errors.js";
 import { translate } from "./database-errors.js";
 import { chooseEngine, type Engine } from "./engine.js";
 import { setPolicies } from "./policies.js";
+import { addressed } from "./secure.js";
 
 export interface MigrateOptions {
   /** Its user owns what is made; it must be allowed to create roles (once a server) and the extension (once a database). */
@@ -44,7 +45,7 @@ const GRANT_TRIES = 10;
 /** @throws TwinstreamError STORE_UNREACHABLE, or STORE_REFUSED with what the database said */
 export async function migrate(options: MigrateOptions): Promise<Migrated> {
   const client = new pg.Client({
-    connectionString: options.url,
+    ...addressed(options.url),
     application_name: "twinstream migrate",
     connectionTimeoutMillis: 10_000,
     keepAlive: true,

@@ -1,4 +1,5 @@
 /** The gateway as its clients see it. */
+import { explained, GATEWAY } from "../../adapters/tls/trouble.js";
 import { reasonOf } from "../../errors.js";
 import { REMEDY } from "./names.js";
 import { NotSo } from "./wait.js";
@@ -44,7 +45,7 @@ export function createGatewayClient(base: string): GatewayClient {
     } catch (error) {
       const cause = error instanceof Error && error.cause;
       throw new NotSo(
-        `no answer from the gateway at ${root}${path}: ${reasonOf(cause || error)}`,
+        `no answer from the gateway at ${root}${path}: ${explained(reasonOf(cause || error), GATEWAY)}`,
         REMEDY.http,
       );
     }

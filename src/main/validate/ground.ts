@@ -12,6 +12,7 @@ import { createDeviceViewReader } from "../../adapters/redis/device-view-reader.
 import { createValidationView } from "../../adapters/redis/validation.js";
 import { createAccountsAdmin } from "../../adapters/timescale/accounts-admin.js";
 import { createValidationStore } from "../../adapters/timescale/validation.js";
+import { brokersOf } from "../kafka-log.js";
 import type { Config } from "../../config.js";
 import type { DeviceKind } from "../../domain/names.js";
 import { address, DEFAULT_TENANT, deviceTopic } from "../../domain/names.js";
@@ -58,7 +59,7 @@ export function prepareGround(settings: GroundSettings) {
   const gateway = createGatewayClient(settings.httpUrl);
   const log = createLogInspector(
     connectLog({
-      brokers: config.KAFKA_BROKERS.split(",").map((one) => one.trim()),
+      ...brokersOf(config),
       clientId: run,
       log: () => undefined,
     }),
