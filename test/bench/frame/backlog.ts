@@ -73,12 +73,18 @@ export async function fill(
   return bytes;
 }
 
-/** Resolves once the group has members that hold partitions. */
-export const joined = (admin: Admin, group: string): Promise<boolean> =>
+/** Resolves once the group has so many members that hold partitions. */
+export const joined = (
+  admin: Admin,
+  group: string,
+  members = 1,
+): Promise<boolean> =>
   until(
     async () => {
       const { groups } = await admin.describeGroups([group]);
-      return groups[0]?.state === "Stable" && groups[0].members.length > 0;
+      return (
+        groups[0]?.state === "Stable" && groups[0].members.length >= members
+      );
     },
     { withinMs: 60_000, what: `members of ${group}` },
   );
