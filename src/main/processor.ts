@@ -8,11 +8,11 @@ import { createCommandLink } from "../adapters/mqtt/command-link.js";
 import { createDeviceView } from "../adapters/redis/device-view.js";
 import { createTelemetryStore } from "../adapters/timescale/telemetry-store.js";
 import { chooserOf } from "../domain/adapters/registry.js";
-import { createDecoder } from "../domain/decode.js";
+import { createDecoder, type Decoder } from "../domain/decode.js";
 import { deviceReducer, type ApplyMessages } from "../domain/decide.js";
 import { TOPIC } from "../domain/names.js";
 import { follow } from "../pipeline/follow.js";
-import type { CommandLink, TelemetryStore } from "../ports.js";
+import type { CommandLink, DeviceActors, TelemetryStore } from "../ports.js";
 import { createPatience, waitsFor } from "../pipeline/patience.js";
 import { createProcessor } from "../pipeline/processor.js";
 import { LANE_TOPICS } from "../pipeline/lane-deps.js";
@@ -31,8 +31,10 @@ export const processor: Role = {
   start: (base) => startProcessor(base),
 };
 
-/** What stands in for the processor's own parts in tests that plant a fault. */
+/** What stands in for the processor's own parts in tests that plant a fault, and in benchmarks that leave one out. */
 export interface Planted {
+  readonly decoder?: (own: Decoder) => Decoder;
+  readonly actors?: (own: DeviceActors, reducer: ApplyMessages) => DeviceActors;
   readonly reducer?: (own: ApplyMessages) => ApplyMessages;
   readonly store?: (own: TelemetryStore) => TelemetryStore;
   readonly link?: (own: CommandLink) => CommandLink;
@@ -100,16 +102,23 @@ export async function startProcessor(
   base.onStop("adapters", async () => adapters.stop());
   await patiently(adapters.start);
   const partitions = (await patiently(() => log.bounds(TOPIC.data))).length;
-  const decoder = createDecoder({
+  const own = createDecoder({
     ...decodeRules(config, partitions),
     tenants: tenants.current,
     adapterOf: chooserOf(adapters.current),
   });
+  const decoder = planted.decoder?.(own) ?? own;
   const feed = createLaneFeed(connection, {
     groupId: config.PROCESSOR_GROUP,
     topics: LANE_TOPICS,
   });
-  const reducer = deviceReducer(rules);
+  const ownReducer = deviceReducer(rules);
+  const reducer = planted.reducer?.(ownReducer) ?? ownReducer;
+  const actors = createActorSystem({
+    applyMessages: reducer,
+    tenantPrefix: config.MQTT_TENANT_PREFIX,
+    observer,
+  });
   const running = createProcessor({
     feed,
     log,
@@ -117,11 +126,7 @@ export async function startProcessor(
     store: planted.store?.(store) ?? store,
     view,
     link: planted.link?.(link) ?? link,
-    actors: createActorSystem({
-      applyMessages: planted.reducer?.(reducer) ?? reducer,
-      tenantPrefix: config.MQTT_TENANT_PREFIX,
-      observer,
-    }),
+    actors: planted.actors?.(actors, reducer) ?? actors,
     observer,
     clock: Date.now,
     decode: (topic) =>
