@@ -1,6 +1,7 @@
 /** The command line as a tree of commands and options. Each loads what it needs only when it runs. */
 import { Command } from "commander";
 import { adaptersCommand } from "./adapters.js";
+import { capacityCommand } from "./capacity.js";
 import { checkCommand } from "./check.js";
 import { claimsCommand } from "./claims.js";
 import { devicesCommand } from "./devices.js";
@@ -80,6 +81,7 @@ Exit codes: 0 done, 1 failed, 2 bad arguments or settings.`,
       await migrate((line) => console.log(line));
     });
   program.addCommand(adaptersCommand());
+  program.addCommand(capacityCommand());
   program.addCommand(checkCommand());
   program.addCommand(offsetsCommand());
   program.addCommand(claimsCommand());
