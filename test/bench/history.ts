@@ -8,28 +8,25 @@
  */
 import { once } from "node:events";
 import { Agent, type IncomingMessage, request } from "node:http";
-import { availableParallelism, loadavg } from "node:os";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { parseArgs } from "node:util";
 import { from as copyFrom } from "pg-copy-streams";
 import { createAnalyticsReader } from "../../src/adapters/timescale/analytics-reader.js";
 import { openDatabase, type TestDatabase } from "../support/database.js";
 import { withGateway } from "../support/gateway-rig.js";
+import { openBench } from "./frame/bench.js";
 
-const { values } = parseArgs({
-  options: {
-    devices: { type: "string", default: "50" },
-    sensors: { type: "string", default: "4" },
-    days: { type: "string", default: "30" },
-    questions: { type: "string", default: "200" },
-    json: { type: "boolean", default: false },
-  },
+const bench = openBench("history", {
+  devices: "50",
+  sensors: "4",
+  days: "30",
+  questions: "200",
 });
-const devices = Number(values.devices);
-const sensors = Number(values.sensors);
-const days = Number(values.days);
-const questions = Number(values.questions);
+const { say } = bench;
+const devices = bench.number("devices");
+const sensors = bench.number("sensors");
+const days = bench.number("days");
+const questions = bench.number("questions");
 
 /** Questions to the raw rows, which take long. */
 const RAW_QUESTIONS = 20;
@@ -40,9 +37,6 @@ const FLOOR = 4;
 const LEAST_BUCKET_BYTES = 150;
 const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
-const say = (line: string): void => {
-  if (!values.json) console.log(line);
-};
 
 const nowMs = Math.floor(Date.now() / MINUTE_MS) * MINUTE_MS;
 const startMs = nowMs - days * DAY_MS;
@@ -218,17 +212,29 @@ try {
   await admin.query("RESET ROLE");
   say(`the same from raw rows: ${shown(fromRaw)}`);
 
-  const ratio = fromRaw.p50 / byReader.p50;
-  const met = byHttp.p95 <= TARGET_P95_MS;
-  say(
-    `p95 over HTTP: goal ${TARGET_P95_MS} ms, measured ${byHttp.p95.toFixed(1)} ms, ${met ? "met" : "not met"}`,
-  );
-  say(
-    `against raw rows: floor ${FLOOR} times as fast, measured ${ratio.toFixed(1)}, ${ratio >= FLOOR ? "met" : "not met"} (machine load ${loadavg()[0]!.toFixed(1)} on ${availableParallelism()} cores)`,
-  );
-  if (values.json)
-    console.log(JSON.stringify({ byReader, byHttp, fromRaw, ratio, met }));
-  if (ratio < FLOOR) process.exitCode = 1;
+  const of = `${devices} devices × ${sensors} points × ${days} days, a month of one by hours`;
+  bench.figure({
+    of,
+    what: "ms over HTTP, p95",
+    less: true,
+    goal: TARGET_P95_MS,
+    runs: [byHttp.p95],
+  });
+  bench.figure({
+    of,
+    what: "ms of the reader, p50, by the same from raw rows",
+    less: true,
+    floorRatio: 1 / FLOOR,
+    runs: [byReader.p50],
+    bare: [fromRaw.p50],
+  });
+  bench.figure({
+    of,
+    what: "ms of the gateway's CPU a question",
+    less: true,
+    runs: [byHttp.cpu],
+  });
+  bench.end();
 } finally {
   await reader.close();
   await database.drop();

@@ -16,12 +16,11 @@ import {
 } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { request as openRequest } from "node:http";
-import { cpus, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { finished, pipeline } from "node:stream/promises";
 import { text } from "node:stream/consumers";
-import { parseArgs } from "node:util";
 import { createGunzip, createGzip } from "node:zlib";
 import {
   createObjectStore,
@@ -37,19 +36,11 @@ import {
   startRole,
 } from "../support/roles.js";
 import { withOwnStack } from "../support/services.js";
+import { openBench } from "./frame/bench.js";
 
-const { values } = parseArgs({
-  options: {
-    megabytes: { type: "string", default: "100" },
-    rounds: { type: "string", default: "5" },
-    json: { type: "boolean", default: false },
-    profile: { type: "boolean", default: false },
-  },
-});
-const rounds = Number(values.rounds);
-const say = (line: string): void => {
-  if (!values.json) console.log(line);
-};
+const bench = openBench("upload", { megabytes: "100", rounds: "5", node: "" });
+const { say, settings: asked } = bench;
+const rounds = bench.number("rounds");
 
 /** What is asked for: times as long as the bare put; and what a run may not pass on a machine that does other things beside it. */
 const GOAL = { times: 1.3, growthMib: 64 };
@@ -158,13 +149,6 @@ function memoryOf({ pid }: RoleProcess, field: "VmRSS" | "VmHWM"): number {
   return Number(new RegExp(`${field}:\\s+(\\d+)`).exec(status)![1]) / 1024;
 }
 
-const rounded = (n: number): number => Math.round(n * 100) / 100;
-const sorted = (list: readonly number[]) => list.toSorted((a, b) => a - b);
-const medianOf = (list: readonly number[]): number =>
-  sorted(list)[list.length >> 1]!;
-const spreadOf = (list: readonly number[]): string =>
-  `${rounded(sorted(list)[0]!)}–${rounded(sorted(list).at(-1)!)}`;
-
 async function measure(place: Place, settings: ObjectStoreSettings) {
   const port = await freePort();
   const env = { ...place.env, ...settings, HTTP_PORT: String(port) };
@@ -173,9 +157,8 @@ async function measure(place: Place, settings: ObjectStoreSettings) {
   const url = `http://127.0.0.1:${port}/api/v1/telemetry/bulk`;
   const objects = createObjectStore(settings, () => undefined);
   const gateway = await startRole("gateway", env, {
-    node: values.profile ? ["--cpu-prof"] : [],
+    node: asked.node === "" ? [] : asked.node.split(" "),
   });
-  const results = [];
   try {
     await gateway.ready();
     for (const kind of KINDS) {
@@ -194,29 +177,29 @@ async function measure(place: Place, settings: ObjectStoreSettings) {
         whole.push(seconds);
       }
       const growthMib = memoryOf(gateway, "VmHWM") - beforeMib;
-      const ratios = whole.map((seconds, n) => seconds / bare[n]!);
-      const times = rounded(medianOf(ratios));
-      const met = times <= GOAL.times && growthMib <= GOAL.growthMib;
-      results.push({
-        store: settings.STORAGE_TYPE,
-        body: kind.name,
-        seconds: rounded(medianOf(whole)),
-        bare_seconds: rounded(medianOf(bare)),
-        times,
-        times_of_each_round: ratios.map(rounded),
-        growth_mib: Math.round(growthMib),
-        met,
+      const of = `${asked.megabytes} MB, ${kind.name}, ${settings.STORAGE_TYPE}`;
+      bench.figure({
+        of,
+        what: "s until acknowledged, by the bare put",
+        less: true,
+        runs: whole,
+        bare,
+        goalRatio: GOAL.times,
+        floorRatio: MOST.times,
       });
-      say(
-        `${settings.STORAGE_TYPE}, ${kind.name}: acknowledged after ${rounded(medianOf(whole))} s (${spreadOf(whole)}), the bare put took ${rounded(medianOf(bare))} s (${spreadOf(bare)}): ` +
-          `${times} times as long (${spreadOf(ratios)}; goal ${GOAL.times}, limit ${MOST.times}); the gateway grew by ${Math.round(growthMib)} MiB from ${Math.round(beforeMib)} (goal ${GOAL.growthMib}, limit ${MOST.growthMib}): ${met ? "met" : "NOT met"}`,
-      );
+      bench.figure({
+        of,
+        what: "MiB that the gateway grew by",
+        less: true,
+        runs: [growthMib],
+        goal: GOAL.growthMib,
+        floor: MOST.growthMib,
+      });
     }
   } finally {
     await gateway.stop();
     await objects.close();
   }
-  return results;
 }
 
 await withOwnStack(["kafka", "redis", "postgres"], async (stack) => {
@@ -225,14 +208,13 @@ await withOwnStack(["kafka", "redis", "postgres"], async (stack) => {
   const [gzipped, plain] = KINDS.map((kind) => fileOf(place, kind));
   try {
     await pipeline(
-      Readable.from(equipments(Number(values.megabytes) * 1e6)),
+      Readable.from(equipments(bench.number("megabytes") * 1e6)),
       createWriteStream(plain!),
     );
     await pipeline(read(plain!), createGzip(), createWriteStream(gzipped!));
     const mb = (file: string) => Math.round(statSync(file).size / 1e6);
-    const machine = `${cpus().length} × ${cpus()[0]?.model ?? "?"}, Node ${process.version}`;
     say(
-      `${machine}; a body of ${mb(plain!)} MB, ${mb(gzipped!)} MB as gzip; ${rounds} rounds in turn`,
+      `a body of ${mb(plain!)} MB, ${mb(gzipped!)} MB as gzip; ${rounds} rounds in turn`,
     );
     const unused = {
       MINIO_ENDPOINT: "http://127.0.0.1:1",
@@ -240,28 +222,16 @@ await withOwnStack(["kafka", "redis", "postgres"], async (stack) => {
       MINIO_SECRET_KEY: "unused",
       MINIO_BUCKET: "unused",
     };
-    const results = await measure(place, {
+    await measure(place, {
       ...unused,
       STORAGE_TYPE: "filesystem",
       STORAGE_PATH: join(folder, "objects"),
     });
     const why = await whyNoMinio();
     if (why === null)
-      results.push(
-        ...(await withMinio(({ settings }) => measure(place, settings))),
-      );
+      await withMinio(({ settings }) => measure(place, settings));
     else say(`minio: not measured: ${why}`);
-    if (values.json) console.log(JSON.stringify({ machine, results }));
-    const above = results.filter(
-      ({ times, growth_mib: growth }) =>
-        times > MOST.times || growth > MOST.growthMib,
-    );
-    if (above.length > 0) {
-      console.error(
-        `above the limits of ${MOST.times} times the bare put and ${MOST.growthMib} MiB: ${above.map(({ store, body }) => `${store} ${body}`).join(", ")}`,
-      );
-      process.exitCode = 1;
-    }
+    bench.end();
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

@@ -7,12 +7,10 @@
  *   npm run bench:worker -- --megabytes 1073        as large as BULK_MAX_BYTES takes: twice the bare COPY's time and more
  */
 import { createHash, randomUUID } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
-import { cpus, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable, Transform } from "node:stream";
-import { parseArgs } from "node:util";
 import { createGzip } from "node:zlib";
 import pg from "pg";
 import { from as copyFrom } from "pg-copy-streams";
@@ -31,38 +29,21 @@ import { TOPIC } from "../../src/domain/names.js";
 import { type RoleProcess, runCommand, startRole } from "../support/roles.js";
 import { withOwnStack } from "../support/services.js";
 import { until } from "../support/wait.js";
+import { openBench } from "./frame/bench.js";
+import { peakMib as peakOf } from "./frame/processes.js";
 
-const { values } = parseArgs({
-  options: {
-    megabytes: { type: "string", default: "300" },
-    claims: { type: "string", default: "5000" },
-    json: { type: "boolean", default: false },
-    profile: { type: "boolean", default: false },
-  },
+const bench = openBench("worker", {
+  megabytes: "300",
+  claims: "5000",
+  node: "",
 });
-const bytesWanted = Number(values.megabytes) * 1e6;
-const claims = Number(values.claims);
-const say = (line: string): void => {
-  if (!values.json) console.log(line);
-};
+const { say } = bench;
+const bytesWanted = bench.number("megabytes") * 1e6;
+const claims = bench.number("claims");
 
-interface Limit {
-  readonly goal: number;
-  /** Beyond it the run fails, also on a machine that does other things beside it. */
-  readonly bound: number;
-  /** Whether less is better. */
-  readonly atMost: boolean;
-}
-interface Figure extends Limit {
-  readonly what: string;
-  readonly measured: number;
-}
 /** A run of 1 GiB on two cores under a load of 15 measured 0.52 and 543 claims/s. */
-const LIMITS = {
-  ratio: { goal: 0.6, bound: 0.4, atMost: false },
-  peakMib: { goal: 256, bound: 256, atMost: true },
-  claimsPerSecond: { goal: 1000, bound: 250, atMost: false },
-} as const satisfies Record<string, Limit>;
+const GOALS = { ratio: 0.6, peakMib: 256, claimsPerSecond: 1000 };
+const FLOOR_RATIO = 0.4;
 
 /** As many as keep the readings of 1 GiB within the past. */
 const DEVICES = 100;
@@ -182,12 +163,7 @@ async function bareCopy(
   return seconds;
 }
 
-const peakMib = (worker: RoleProcess): number =>
-  Number(
-    /VmHWM:\s+(\d+)/.exec(
-      readFileSync(`/proc/${worker.pid}/status`, "utf8"),
-    )![1],
-  ) / 1024;
+const peakMib = ({ pid }: RoleProcess): number => peakOf(pid);
 
 /** Seconds until these claims are done, as the database tells: asking the worker would take of its time. */
 async function timed(
@@ -261,7 +237,7 @@ await withOwnStack(["kafka", "postgres"], async (stack) => {
       `a file of ${Math.round(large.originalSize / 1e6)} MB, ${readings.toLocaleString("en")} readings`,
     );
     const worker = await startRole("worker", env, {
-      node: values.profile ? ["--cpu-prof"] : [],
+      node: bench.settings.node === "" ? [] : bench.settings.node.split(" "),
     });
     await worker.ready();
     say(`idle ${Math.round(peakMib(worker))} MiB`);
@@ -271,7 +247,6 @@ await withOwnStack(["kafka", "postgres"], async (stack) => {
     const seconds = await timed(tools, [large.record]);
     const rssMib = peakMib(worker);
     const bare = before + (await bareCopy(url, startMs, half, readings));
-    const ratio = bare / seconds;
 
     say(`storing ${claims} small uploads …`);
     const records: { key: string; value: Buffer }[] = [];
@@ -286,42 +261,42 @@ await withOwnStack(["kafka", "postgres"], async (stack) => {
         )),
       );
     const small = await timed(tools, records);
-    const result = {
-      machine: `${cpus().length} × ${cpus()[0]?.model ?? "?"}, Node ${process.version}`,
-      megabytes: Math.round(large.originalSize / 1e6),
-      readings,
-      seconds: round(seconds),
-      readings_per_second: Math.round(readings / seconds),
-      bare_copy_rows_per_second: Math.round(readings / bare),
-      ratio: round(ratio),
-      worker_peak_mib: Math.round(rssMib),
-      small_claims_per_second: Math.round(claims / small),
-      worker_peak_mib_after_small: Math.round(peakMib(worker)),
-    };
+    const peakAfterMib = peakMib(worker);
     await worker.stop();
     if (worker.output()) say(worker.output());
-    if (values.json) console.log(JSON.stringify(result));
-    say(
-      `worker ${result.readings_per_second.toLocaleString("en")} readings/s, bare binary COPY ${result.bare_copy_rows_per_second.toLocaleString("en")} rows/s; ${result.machine}`,
-    );
-    const figures: readonly Figure[] = [
-      { what: "of the bare COPY", measured: result.ratio, ...LIMITS.ratio },
-      { what: "MiB", measured: result.worker_peak_mib, ...LIMITS.peakMib },
-      {
-        what: "small claims/s",
-        measured: result.small_claims_per_second,
-        ...LIMITS.claimsPerSecond,
-      },
-    ];
-    for (const { what, measured, goal, bound, atMost } of figures) {
-      const within = (limit: number): boolean =>
-        atMost ? measured <= limit : measured >= limit;
-      const met = within(goal) ? "met" : "not met";
-      say(`${measured} ${what}: goal ${goal} ${met}; fails beyond ${bound}`);
-      if (within(bound)) continue;
-      console.error(`${measured} ${what} is beyond ${bound}`);
-      process.exitCode = 1;
-    }
+    const of = `a file of ${Math.round(large.originalSize / 1e6)} MB`;
+    bench.figure({
+      of,
+      what: "readings/s stored, by bare binary COPY",
+      less: false,
+      runs: [readings / seconds],
+      bare: [readings / bare],
+      goalRatio: GOALS.ratio,
+      floorRatio: FLOOR_RATIO,
+    });
+    bench.figure({
+      of,
+      what: "MiB of the worker at most",
+      less: true,
+      runs: [rssMib],
+      goal: GOALS.peakMib,
+      floor: GOALS.peakMib,
+    });
+    bench.figure({
+      of: `${claims} small uploads`,
+      what: "claims/s",
+      less: false,
+      runs: [claims / small],
+      goal: GOALS.claimsPerSecond,
+    });
+    bench.figure({
+      of: `${claims} small uploads`,
+      what: "MiB of the worker at most",
+      less: true,
+      runs: [peakAfterMib],
+      floor: GOALS.peakMib,
+    });
+    bench.end();
   } finally {
     await tools.log.close();
     await tools.desk.close();

@@ -34,6 +34,8 @@ export interface Bench<Names extends string> {
   numbers(name: Names): number[];
   say(line: string): void;
   figure(measured: Measured): void;
+  /** Prints and keeps the result; to be called once, when all is measured. */
+  end(): void;
 }
 
 const commitOf = (): string => {
@@ -50,15 +52,25 @@ const commitOf = (): string => {
   }
 };
 
-/**
- * Runs one benchmark. Its options are those given with their defaults, and `--json`, and `--to <file>` which keeps the result.
- * The exit code is 1 when a figure is beyond its floor.
- */
+/** Begins a benchmark, measures, and ends it; see `openBench`. */
 export async function runBench<Names extends string>(
   question: string,
   defaults: Readonly<Record<Names, string>>,
   work: (bench: Bench<Names>) => Promise<void>,
 ): Promise<void> {
+  const bench = openBench(question, defaults);
+  await work(bench);
+  bench.end();
+}
+
+/**
+ * Begins a benchmark. Its options are those given with their defaults, and `--json`, and `--to <file>` which keeps the result.
+ * The exit code is 1 when a figure is beyond its floor.
+ */
+export function openBench<Names extends string>(
+  question: string,
+  defaults: Readonly<Record<Names, string>>,
+): Bench<Names> {
   const options: Record<string, { type: "string" | "boolean" }> = {
     json: { type: "boolean" },
     to: { type: "string" },
@@ -89,7 +101,7 @@ export async function runBench<Names extends string>(
   const list = Object.entries(settings).map(([k, v]) => `${k} ${String(v)}`);
   print(`settings: ${list.join(", ")}`);
   const figures: Judged[] = [];
-  await work({
+  return {
     settings,
     number: (name) => Number(settings[name]),
     numbers: (name) => settings[name].split(",").map(Number),
@@ -102,23 +114,24 @@ export async function runBench<Names extends string>(
       console.error(`${judged.of}, ${judged.what}: ${judged.failure}`);
       process.exitCode = 1;
     },
-  });
-  const result: BenchResult = {
-    question,
-    commit,
-    at: new Date(began).toISOString(),
-    seconds: Math.round((Date.now() - began) / 1000),
-    machine: {
-      ...machine,
-      load: [Number(load.toFixed(2)), Number(loadavg()[0]!.toFixed(2))],
+    end() {
+      const result: BenchResult = {
+        question,
+        commit,
+        at: new Date(began).toISOString(),
+        seconds: Math.round((Date.now() - began) / 1000),
+        machine: {
+          ...machine,
+          load: [Number(load.toFixed(2)), Number(loadavg()[0]!.toFixed(2))],
+        },
+        settings,
+        figures,
+      };
+      if (json) console.log(JSON.stringify(result));
+      const to = given["to"];
+      if (typeof to !== "string") return;
+      mkdirSync(dirname(to), { recursive: true });
+      writeFileSync(to, `${JSON.stringify(result, null, 2)}\n`);
     },
-    settings,
-    figures,
   };
-  if (json) console.log(JSON.stringify(result));
-  const to = given["to"];
-  if (typeof to === "string") {
-    mkdirSync(dirname(to), { recursive: true });
-    writeFileSync(to, `${JSON.stringify(result, null, 2)}\n`);
-  }
 }
