@@ -65,31 +65,8 @@ async function simulate(
 ): Promise<Run> {
   const { env } = live.stack;
   const prefix = `run${++runs}-`;
-  const simulated = await runCommand(
-    [
-      ...[
-        "simulate",
-        "--rate",
-        String(rate),
-        "--duration",
-        `${seconds}s`,
-        "--devices",
-        "1000",
-        "--connections",
-        "4",
-      ],
-      ...[
-        "--points",
-        String(POINTS),
-        "--mix",
-        "normalised=1",
-        "--prefix",
-        prefix,
-        "--json",
-      ],
-    ],
-    env,
-  );
+  const asked = `simulate --rate ${rate} --duration ${seconds}s --devices 1000 --connections 4 --points ${POINTS} --mix normalised=1 --prefix ${prefix} --json`;
+  const simulated = await runCommand(asked.split(" "), env);
   if (simulated.code !== 0) throw new Error(simulated.output);
   const beganMs = performance.now();
   await settled(live);
