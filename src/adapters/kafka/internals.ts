@@ -5,6 +5,7 @@
 import { createRequire } from "node:module";
 import type { Cluster, Kafka } from "kafkajs";
 import { TwinstreamError } from "../../errors.js";
+import { createRecordDecoder } from "./record-decoder.js";
 
 const VERSION = "2.2.4";
 const require = createRequire(import.meta.url);
@@ -19,28 +20,48 @@ interface RequestQueuePrototype {
 }
 const repaired = new WeakSet<object>();
 
+function refuseOtherVersion(): void {
+  const { version } = require("kafkajs/package.json") as { version: string };
+  if (version !== VERSION)
+    throw new TwinstreamError(
+      "INTERNAL",
+      `the Kafka adapter is made for kafkajs ${VERSION} and found ${version}; see src/adapters/kafka/internals.ts`,
+    );
+}
+
 /**
  * kafkajs re-arms a timer of 0 ms on each idle connection: 920 wake-ups a second measured, none with this
  * (tulios/kafkajs#1751). A throttled or waiting queue is checked as before.
  * @throws TwinstreamError INTERNAL on another version of kafkajs.
  */
 export function quietIdleQueues(): void {
-  const { version } = require("kafkajs/package.json") as { version: string };
+  refuseOtherVersion();
   const { prototype } = require("kafkajs/src/network/requestQueue") as {
     prototype: RequestQueuePrototype;
   };
   if (repaired.has(prototype)) return;
-  const original = prototype.scheduleCheckPendingRequests;
-  if (version !== VERSION || typeof original !== "function")
-    throw new TwinstreamError(
-      "INTERNAL",
-      `the Kafka adapter is made for kafkajs ${VERSION} and found ${version}; see src/adapters/kafka/internals.ts`,
-    );
+  const original = prototype.scheduleCheckPendingRequests!;
   prototype.scheduleCheckPendingRequests = function () {
     if (this.pending.length > 0 || this.throttledUntil > Date.now())
       original.call(this);
   };
   repaired.add(prototype);
+}
+
+let replaced = false;
+
+/**
+ * Records of fetched batches are decoded by `record-decoder.ts`. kafkajs loads its own decoder with the first answer to a
+ * fetch, so that the other one has to stand in its place before.
+ */
+export function decodeRecordsOurselves(): void {
+  if (replaced) return;
+  refuseOtherVersion();
+  const file =
+    require.resolve("kafkajs/src/protocol/recordBatch/record/v0/decoder");
+  require(file);
+  require.cache[file]!.exports = createRecordDecoder();
+  replaced = true;
 }
 
 /** What a fetch answers for one partition. `messages` holds what was aborted and the markers of transactions, too. */
@@ -57,7 +78,7 @@ export interface FetchedMessage {
   readonly value: Buffer | null;
   readonly timestamp: string;
   readonly attributes: number;
-  readonly headers: Record<string, Buffer>;
+  readonly headers: Record<string, string>;
   readonly isControlRecord: boolean;
   /** The record batch it came in; absent in the message format before Kafka 0.11. */
   readonly batchContext?: {

@@ -90,7 +90,8 @@ export function createLaneFeed(
     rebalanceTimeout: options.rebalanceTimeoutMs ?? 30_000,
     heartbeatInterval: heartbeatMs,
     maxWaitTimeInMs: options.maxWaitMs ?? 100,
-    maxBytesPerPartition: options.maxBytesPerPartition ?? 5 * MIB,
+    maxBytesPerPartition:
+      options.maxBytesPerPartition ?? 5 * MIB,
     maxBytes: options.maxBytes ?? 16 * MIB,
     partitionAssigners: [
       (config) => {

@@ -1,7 +1,8 @@
-/** kafkajs' messages as records of ours. */
-import type { IHeaders, KafkaMessage } from "kafkajs";
+/** kafkajs' messages as records of ours. Their headers are text already: see record-decoder.ts. */
+import type { KafkaMessage } from "kafkajs";
 import type { LogHeaders, LogRecord } from "../../domain/message.js";
 
+/** Of a message of the format before Kafka 0.11. */
 const NO_HEADERS: LogHeaders = Object.freeze({});
 
 export function recordsOf(
@@ -17,19 +18,8 @@ export function recordsOf(
       offset: Number(offset),
       key,
       value,
-      headers: headers ? headersOf(headers) : NO_HEADERS,
+      headers: (headers as LogHeaders | undefined) ?? NO_HEADERS,
       timestampMs: Number(timestamp),
     });
   return records;
-}
-
-/** Of a header that is there several times, the last counts, as with other clients. */
-function headersOf(headers: IHeaders): LogHeaders {
-  let texts: Record<string, string> | undefined;
-  for (const name in headers) {
-    const given = headers[name];
-    const value = Array.isArray(given) ? given.at(-1) : given;
-    (texts ??= {})[name] = value ? value.toString() : "";
-  }
-  return texts ?? NO_HEADERS;
 }
