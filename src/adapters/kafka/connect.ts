@@ -10,7 +10,7 @@ import {
 } from "kafkajs";
 import { readTls, type TlsFiles } from "../tls/files.js";
 import { registerCodecs } from "./codecs.js";
-import { decodeRecordsOurselves, quietIdleQueues } from "./internals.js";
+import { handleRecordsOurselves, quietIdleQueues } from "./internals.js";
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
 /** Takes what kafkajs and this room have to say; `fields` may hold topic, partition, groupId and the like. */
@@ -67,7 +67,7 @@ const RETRY: RetryOptions = {
  */
 export function connectLog(settings: LogSettings): LogConnection {
   quietIdleQueues();
-  decodeRecordsOurselves();
+  handleRecordsOurselves();
   registerCodecs();
   const { log, security } = settings;
   const ssl = security?.tls ? readTls(security.tls, "KAFKA_TLS") : false;

@@ -6,6 +6,11 @@ import { createRequire } from "node:module";
 import type { Cluster, Kafka } from "kafkajs";
 import { TwinstreamError } from "../../errors.js";
 import { createRecordDecoder } from "./record-decoder.js";
+import {
+  batchEncoder,
+  type EncodeBatch,
+  encodeRecord,
+} from "./record-encoder.js";
 
 const VERSION = "2.2.4";
 const require = createRequire(import.meta.url);
@@ -48,20 +53,27 @@ export function quietIdleQueues(): void {
   repaired.add(prototype);
 }
 
+const BATCH = "kafkajs/src/protocol/recordBatch";
 let replaced = false;
 
 /**
- * Records of fetched batches are decoded by `record-decoder.ts`. kafkajs loads its own decoder with the first answer to a
- * fetch, so that the other one has to stand in its place before.
+ * Records and their batches are encoded by `record-encoder.ts`, records decoded by `record-decoder.ts`. kafkajs loads its own with the first request
+ * that needs them, so that the others have to stand in their place before.
  */
-export function decodeRecordsOurselves(): void {
+export function handleRecordsOurselves(): void {
   if (replaced) return;
   refuseOtherVersion();
-  const file =
-    require.resolve("kafkajs/src/protocol/recordBatch/record/v0/decoder");
-  require(file);
-  require.cache[file]!.exports = createRecordDecoder();
+  replace(`${BATCH}/record/v0`, encodeRecord);
+  replace(`${BATCH}/record/v0/decoder`, createRecordDecoder());
+  const batches = require(`${BATCH}/v0`) as { RecordBatch: EncodeBatch };
+  const checksum = require(`${BATCH}/crc32C`) as (bytes: Buffer) => number;
+  batches.RecordBatch = batchEncoder(checksum, batches.RecordBatch);
   replaced = true;
+}
+
+function replace(module: string, by: unknown): void {
+  require(module);
+  require.cache[require.resolve(module)]!.exports = by;
 }
 
 /** What a fetch answers for one partition. `messages` holds what was aborted and the markers of transactions, too. */
