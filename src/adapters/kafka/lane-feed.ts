@@ -32,7 +32,7 @@ export interface LaneFeedOptions {
   readonly heartbeatMs?: number;
   /** How long a fetch waits for a first record, and so a partition resumed meanwhile for its own, milliseconds. */
   readonly maxWaitMs?: number;
-  /** At least the largest record of the topics. */
+  /** A record larger than that comes alone. */
   readonly maxBytesPerPartition?: number;
   /** Of one fetch over all partitions. */
   readonly maxBytes?: number;
@@ -42,6 +42,12 @@ export interface LaneFeedOptions {
 
 const { KafkaJSError } = kafkajs;
 const MIB = 1024 * 1024;
+/**
+ * Of one fetch and partition: what a lane takes at a time. Of 5 MiB a lane that lags took a part, paused, and fetched and decoded
+ * the rest again. A log answers with a first record batch of any size (KIP-74), and kafkajs asks for the partitions in an order
+ * that changes, so that a record of 4 MiB gets its turn.
+ */
+const PARTITION_BYTES = MIB;
 /**
  * Tries of a join or a fetch before the consumer leaves, connects anew and joins again, by itself. Few, since only that
  * asks anew who leads a partition whose broker is gone; enough for joins that several members make at once.
@@ -90,8 +96,7 @@ export function createLaneFeed(
     rebalanceTimeout: options.rebalanceTimeoutMs ?? 30_000,
     heartbeatInterval: heartbeatMs,
     maxWaitTimeInMs: options.maxWaitMs ?? 100,
-    maxBytesPerPartition:
-      options.maxBytesPerPartition ?? 5 * MIB,
+    maxBytesPerPartition: options.maxBytesPerPartition ?? PARTITION_BYTES,
     maxBytes: options.maxBytes ?? 16 * MIB,
     partitionAssigners: [
       (config) => {
