@@ -3,7 +3,13 @@
  * that a retry inside it cannot put a key's records out of order. kafkajs retries; a request whose answer was lost is
  * sent again and may then lie on the log twice, in order.
  */
-import { type Message, Partitioners, type RetryOptions } from "kafkajs";
+import {
+  type ICustomPartitioner,
+  type Message,
+  Partitioners,
+  type RetryOptions,
+} from "kafkajs";
+import { partitionOf } from "../../domain/partition.js";
 import { TwinstreamError } from "../../errors.js";
 import type { LogWriter, OutgoingRecord } from "../../ports.js";
 import type { LogConnection } from "./connect.js";
@@ -47,7 +53,7 @@ export function createLogWriter(
 ): LogWriter & { close(): Promise<void> } {
   const producer = kafka.producer({
     allowAutoTopicCreation: false,
-    createPartitioner: Partitioners.DefaultPartitioner,
+    createPartitioner: byKey,
     maxInFlightRequests: 1,
     retry: options.retry ?? RETRY,
   });
@@ -99,6 +105,17 @@ export function createLogWriter(
     },
   };
 }
+
+/** As kafkajs' default partitioner has it, whose hash of a key is worked out in big integers. */
+const byKey: ICustomPartitioner = () => {
+  const others = Partitioners.DefaultPartitioner();
+  return (asked) => {
+    const { key, partition } = asked.message;
+    return partition === undefined && typeof key === "string"
+      ? partitionOf(key, asked.partitionMetadata.length)
+      : others(asked);
+  };
+};
 
 /** Cuts records into requests, in order; one that is large by itself travels alone. */
 export function* requests(
