@@ -253,6 +253,56 @@ kafka(
 );
 
 kafka(
+  "a record larger than a fetch is fetched, by a member and by a reader, and so are those beside it",
+  withKafka(async ({ connection, writer, inspector }) => {
+    const topic = randomUUID();
+    const admin = connection.kafka.admin();
+    await admin.connect();
+    const configEntries = [{ name: "max.message.bytes", value: "4194304" }];
+    await createTopics(admin, [{ topic, numPartitions: 3, configEntries }]);
+    const large = Buffer.alloc(3_900_000, "x");
+    const records = [0, 1, 2].flatMap((partition) => [
+      { ...value("a"), partition },
+      { key: "k", value: large, partition },
+      { ...value("b"), partition },
+    ]);
+    await writer.append(topic, records);
+    const lengths = [1, large.length, 1];
+    const feed = createLaneFeed(connection, {
+      groupId: topic,
+      topics: [topic],
+    });
+    try {
+      const found = await follow(feed);
+      await until(async () => found.length === 9, {
+        withinMs: 30_000,
+        what: "all records of all partitions",
+      });
+      for (const one of [0, 1, 2])
+        assert.equal(
+          found
+            .filter(({ partition }) => partition === one)
+            .map((record) => record.value!.length),
+          lengths,
+        );
+    } finally {
+      await feed.stop();
+    }
+    const read: number[] = [];
+    await inspector.read(
+      { topic, partition: 1, from: 0, to: 3 },
+      async (batch) => {
+        read.push(...batch.map((record) => record.value!.length));
+      },
+      new AbortController().signal,
+    );
+    assert.equal(read, lengths);
+    await admin.deleteTopics({ topics: [topic] });
+    await admin.disconnect();
+  }),
+);
+
+kafka(
   "what a transaction aborted is not read, and its markers at the end hold up no reader",
   withKafka(async ({ connection, topic, read, feed }) => {
     const producer = connection.ownClient().producer({

@@ -17,7 +17,11 @@ import {
 } from "./internals.js";
 import { recordsOf } from "./records.js";
 
-const FETCH_BYTES = 5 * 1024 * 1024;
+/**
+ * Of one fetch; a larger record batch comes alone (KIP-74). All partitions of a rebuild hold one each, decoded and worked out to
+ * several times its size.
+ */
+const FETCH_BYTES = 1024 * 1024;
 const FETCH_WAIT_MS = 100;
 /** Tries of one request, each with those of its connection, 200 ms doubling between them: about 8 s in all. */
 const ATTEMPTS = 4;
