@@ -23,7 +23,7 @@ import type { Role, RoleBase } from "./role.js";
 const STOP_MS = 12_000;
 const READINESS_MS = 250;
 /** Half of the time after which the group gives the partitions to others. */
-const SILENT_LOG_MS = 5000;
+const SILENT_LOG_MS = 3000;
 const HOUR_US = 3_600_000_000;
 
 export const processor: Role = {

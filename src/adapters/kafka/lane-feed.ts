@@ -49,6 +49,11 @@ const MIB = 1024 * 1024;
  */
 const PARTITION_BYTES = MIB;
 /**
+ * The least that logs take unless told otherwise: so long the lanes of a process that was killed stand still. Heartbeats go out
+ * each second: from a timer of ours while a handler waits, otherwise from kafkajs between fetches, which wait for 100 ms.
+ */
+const SESSION_MS = 6000;
+/**
  * Tries of a join or a fetch before the consumer leaves, connects anew and joins again, by itself. Few, since only that
  * asks anew who leads a partition whose broker is gone; enough for joins that several members make at once.
  */
@@ -92,7 +97,7 @@ export function createLaneFeed(
     groupId,
     retry: RETRY,
     allowAutoTopicCreation: false,
-    sessionTimeout: options.sessionTimeoutMs ?? 10_000,
+    sessionTimeout: options.sessionTimeoutMs ?? SESSION_MS,
     rebalanceTimeout: options.rebalanceTimeoutMs ?? 30_000,
     heartbeatInterval: heartbeatMs,
     maxWaitTimeInMs: options.maxWaitMs ?? 100,
