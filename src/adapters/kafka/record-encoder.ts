@@ -95,7 +95,7 @@ export function encodeRecord({
 }
 
 /** As kafkajs' producer asks for it. */
-export interface GivenBatch {
+interface GivenBatch {
   readonly records: readonly Encoded[];
   /** A codec's number; 0 for none. */
   readonly compression?: number;
