@@ -68,7 +68,8 @@ const clock = (
 });
 /** Partitions of `iot-data` with a backlog when the fleet comes back: half of them. */
 const isLoaded = (partition: number): boolean => partition < 6;
-const BACKLOG = { devices: 10_000, turns: 60, rate: 1000 };
+/** Two devices share a connection, which has three sockets in the suite's process: many systems allow it 20,000. */
+const BACKLOG = { devices: 10_000, connections: 5000, turns: 60, rate: 1000 };
 
 export const INPUT = scenarios(
   {
@@ -200,7 +201,7 @@ export const INPUT = scenarios(
 );
 
 function reconnect(): Scenario {
-  const { devices, turns, rate } = BACKLOG;
+  const { devices, connections, turns, rate } = BACKLOG;
   const steadyTurns = 2;
   return {
     name: "reconnect",
@@ -210,6 +211,8 @@ function reconnect(): Scenario {
     knobs: { devices, rate },
     fleet: ({ stack, knobs, config }) => ({
       mqtt: kept.get(stack)!.link!.url,
+      connections: Math.min(connections, knobs.devices),
+      inFlight: 20,
       points: 3,
       outOfOrder: 0,
       backlog: { after: steadyTurns, turns, spanUs: HOUR_US },
@@ -233,7 +236,7 @@ function reconnect(): Scenario {
           does: "every device is cut off, and back 4 s later with what it has kept",
           async run(ground) {
             const link = kept.get(ground.stack)!.link!;
-            ground.count("devices cut off", link.cut());
+            ground.count("connections cut", link.cut());
             await ground.load!.reaches(due + 2);
             const { probe } = kept.get(ground.stack)!;
             kept.set(ground.stack, { probe, fromMs: performance.now(), link });
@@ -245,8 +248,9 @@ function reconnect(): Scenario {
     },
     also: async (ground) => comparedWithQuiet(ground, isLoaded),
     missed: (ground) =>
-      ground.counted("devices cut off") >= ground.knobs.devices
+      ground.counted("connections cut") >=
+      Math.min(connections, ground.knobs.devices)
         ? null
-        : `only ${ground.counted("devices cut off")} devices were cut off`,
+        : `only ${ground.counted("connections cut")} connections were cut`,
   };
 }
