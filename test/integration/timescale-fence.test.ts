@@ -17,8 +17,8 @@ import {
   sentNothing,
 } from "../conformance/telemetry-store-batches.js";
 import { type TestDatabase, withDatabase } from "../support/database.js";
+import { withTcpProxy } from "../support/tcp-proxy.js";
 import { until, within } from "../support/wait.js";
-import { withProxy } from "./timescale-proxy.js";
 
 const fence = suite("the fence under failures");
 const PATIENCE_MS = 200;
@@ -154,7 +154,7 @@ fence(
   "a flush whose COMMIT took effect but whose answer was lost says already when it is tried again",
   async () => {
     await withDatabase({ extension: "never" }, async ({ url, admin }) => {
-      await withProxy(url, async (proxy) => {
+      await withTcpProxy(url, async (proxy) => {
         const store = storeAt(proxy.url);
         try {
           const dev = device("dev-1");
@@ -169,7 +169,10 @@ fence(
             ],
           });
           // The next thing that the server says is its answer to COMMIT.
-          const first = store.flush(batch, async () => proxy.loseNextAnswer());
+          const first = store.flush(
+            batch,
+            async () => void proxy.loseNextAnswer(),
+          );
           assert.is(await codeOf(first), "STORE_UNREACHABLE");
           const again = await until(() => store.flush(batch, sentNothing), {
             withinMs: 5_000,
@@ -194,7 +197,7 @@ fence(
     await withDatabase({ extension: "never" }, async ({ url, admin }) => {
       const healthy = storeAt(url);
       try {
-        await withProxy(url, async (proxy) => {
+        await withTcpProxy(url, async (proxy) => {
           const store = storeAt(proxy.url, { deadlineMs: 1_000 });
           const dev = device("dev-1");
           const note = sensor(dev, "note", "text");
@@ -208,7 +211,7 @@ fence(
             ],
           });
           moved(await lane.flush(1, flushed(0)));
-          proxy.stallUploads();
+          proxy.stall("up");
           assert.is(
             await codeOf(
               within(20_000, lane.flush(1, flushed(1)), "the flush gives up"),
