@@ -3,6 +3,8 @@ import type { Scenario } from "./scenario.js";
 import { INPUT } from "./scenarios/input.js";
 import { LOGS } from "./scenarios/logs.js";
 import { FROZEN } from "./scenarios/frozen.js";
+import { LINKS } from "./scenarios/links.js";
+import { OUTAGES } from "./scenarios/outages.js";
 import { PROCESSES } from "./scenarios/processes.js";
 import { SERVICES } from "./scenarios/services.js";
 import { STORMS } from "./scenarios/storms.js";
@@ -14,4 +16,6 @@ export const SCENARIOS: readonly Scenario[] = [
   ...LOGS,
   ...INPUT,
   ...STORMS,
+  ...LINKS,
+  ...OUTAGES,
 ];

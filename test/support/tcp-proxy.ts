@@ -44,6 +44,8 @@ export interface TcpProxy {
   stall(direction: Direction): void;
   /** Half-open: the service is gone from every connection, and its client is not told; what it says goes nowhere. */
   abandon(): void;
+  /** Whether a client still holds on to an abandoned connection. */
+  hasAbandoned(): boolean;
   /** Cuts, and refuses connections until `open`. */
   shut(): void;
   open(): void;
@@ -56,11 +58,21 @@ export interface TcpProxy {
    * asked for took effect, and nobody was told. Resolves then.
    */
   loseAnswerTo(said: string): Promise<void>;
+  /** The next connection on which a client says this is reset when so many bytes more have gone up. Resolves then. */
+  resetWithin(said: string, bytes: number): Promise<void>;
   /** Sees what passes, piece by piece, as it comes in. */
   watch(
     each: (direction: Direction, chunk: Buffer, connection: number) => void,
   ): void;
+  /** Changes what passes. */
+  rewrite(change: (direction: Direction, chunk: Buffer) => Buffer): void;
   close(): Promise<void>;
+}
+
+interface Fuse {
+  readonly direction: Direction;
+  left: number;
+  readonly blown: () => void;
 }
 
 interface Link {
@@ -72,8 +84,8 @@ interface Link {
   abandoned: boolean;
   /** What it says next is swallowed. */
   answerLost: (() => void) | null;
-  /** Bytes left until the reset, by direction. */
-  fuse: { direction: Direction; left: number } | null;
+  /** Bytes left until the reset. */
+  fuse: Fuse | null;
 }
 
 /** One direction of one connection: pieces leave in the order in which they came, each when it is due. */
@@ -100,9 +112,12 @@ export async function startTcpProxy(target: string): Promise<TcpProxy> {
   ) => void)[] = [];
   const counts = { taken: 0, bytesUp: 0, bytesDown: 0, broken: 0 };
   let sky: Weather = {};
+  let change: (direction: Direction, chunk: Buffer) => Buffer = (_, chunk) =>
+    chunk;
   let taking = true;
   let answerLost: (() => void) | null = null;
   let awaited: { text: string; lost: () => void } | null = null;
+  let mined: { text: string; fuse: Fuse } | null = null;
 
   function end(link: Link): void {
     if (!links.delete(link)) return;
@@ -132,6 +147,10 @@ export async function startTcpProxy(target: string): Promise<TcpProxy> {
         link.answerLost = awaited.lost;
         awaited = null;
       }
+      if (mined !== null && chunk.includes(mined.text)) {
+        link.fuse = mined.fuse;
+        mined = null;
+      }
     } else {
       counts.bytesDown += chunk.length;
       const lost = link.answerLost ?? answerLost;
@@ -148,7 +167,10 @@ export async function startTcpProxy(target: string): Promise<TcpProxy> {
     if (fuse.left > 0) return chunk;
     link.fuse = null;
     // What comes before the reset is handed on first, so that it falls in the middle.
-    setImmediate(() => reset(link));
+    setImmediate(() => {
+      reset(link);
+      fuse.blown();
+    });
     return chunk.subarray(0, chunk.length + fuse.left);
   }
 
@@ -185,7 +207,8 @@ export async function startTcpProxy(target: string): Promise<TcpProxy> {
       from.on("data", (chunk: Buffer) => {
         if (link.abandoned || (link.hungUp && direction === "down")) return;
         const passed = pass(link, direction, chunk);
-        if (passed !== null) link.pipes[direction].push(passed);
+        if (passed !== null)
+          link.pipes[direction].push(change(direction, passed));
       });
       from.on("end", () => {
         if (!link.abandoned) link.pipes[direction].finish();
@@ -237,6 +260,7 @@ export async function startTcpProxy(target: string): Promise<TcpProxy> {
         link.service.destroy();
       }
     },
+    hasAbandoned: () => [...links].some(({ abandoned }) => abandoned),
     shut() {
       taking = false;
       for (const link of links) reset(link);
@@ -245,7 +269,8 @@ export async function startTcpProxy(target: string): Promise<TcpProxy> {
       taking = true;
     },
     resetAfter(bytes, direction) {
-      for (const link of links) link.fuse = { direction, left: bytes };
+      const blown = () => undefined;
+      for (const link of links) link.fuse = { direction, left: bytes, blown };
     },
     loseNextAnswer: () =>
       new Promise((resolve) => {
@@ -255,7 +280,14 @@ export async function startTcpProxy(target: string): Promise<TcpProxy> {
       new Promise((lost) => {
         awaited = { text, lost };
       }),
+    resetWithin: (text, bytes) =>
+      new Promise((blown) => {
+        mined = { text, fuse: { direction: "up", left: bytes, blown } };
+      }),
     watch: (each) => void watchers.push(each),
+    rewrite(how) {
+      change = how;
+    },
     close() {
       taking = false;
       for (const link of links) end(link);
