@@ -79,12 +79,13 @@ export async function withBridge(
   use: (ground: Ground) => Promise<void>,
   settings: Partial<BridgeSettings> = {},
   probed: (text: string) => void = () => undefined,
+  planted: (own: PacketSource) => PacketSource = (own) => own,
 ): Promise<void> {
   const broker = createFakeBroker();
   const hand = createHandLog();
   const acknowledged: InboundPacket[] = [];
   const events: TelemetryEvent[] = [];
-  const plain = broker.source(ID);
+  const plain = planted(broker.source(ID));
   const source: PacketSource = {
     ...plain,
     acknowledge(packets) {
