@@ -23,6 +23,7 @@ const SETTING: Readonly<Record<LinkName, string>> = {
   kafka: "KAFKA_BROKERS",
   mqtt: "MQTT_URL",
 };
+const LINK = "the link";
 const BROKEN = "connections broken";
 const WENT_OFF = "breaks in the middle of a flush";
 
@@ -45,6 +46,7 @@ const proxyOf = ({ stack }: Ground): TcpProxy => proxies.get(stack)!;
 function under(weather: Weather, does: string, seconds: number) {
   return (at: number): Act => ({
     at,
+    to: LINK,
     does: `${does} for ${seconds} s`,
     async run(ground) {
       ground.note(does);
@@ -62,6 +64,7 @@ function under(weather: Weather, does: string, seconds: number) {
 function once(does: string, work: (proxy: TcpProxy) => Promise<void> | void) {
   return (at: number): Act => ({
     at,
+    to: LINK,
     does,
     async run(ground) {
       const proxy = proxyOf(ground);
@@ -79,7 +82,7 @@ const withinSeconds = (seconds: number, isDone: () => boolean) =>
     for (let n = 0; n < seconds * 20 && !isDone(); n++) await pause(50);
   })();
 
-/** Each once, in an order of the seed's, with so much between that what one broke is whole before the next. */
+/** Each once, in an order of the seed's. */
 const ALL = (seconds: number): ((at: number) => Act)[] => [
   under(
     { delayMs: 300, jitterMs: 200 },
@@ -108,24 +111,21 @@ const ALL = (seconds: number): ((at: number) => Act)[] => [
   }),
 ];
 
+/** Those to one link are done one after the other, each when the one before is over. */
 function schedule(draw: Random, { seconds }: { seconds: number }): Act[] {
   const order = ALL(seconds)
     .map((make) => ({ make, by: draw() }))
     .toSorted((a, b) => a.by - b.by);
-  // One after the other: the next begins when the one before is over.
-  const acts = order.map(({ make }) => make(0));
-  return [
-    {
-      at: instantIn(draw, 0.05 * seconds, 0.1 * seconds),
-      does: acts.map(({ does }) => does).join("; then "),
-      async run(ground) {
-        for (const act of acts) {
-          await act.run(ground);
-          await pause(0.03 * seconds * 1000);
-        }
-      },
-    },
-  ];
+  const step = (0.9 * seconds) / order.length;
+  return order.map(({ make }, n) =>
+    make(
+      instantIn(
+        draw,
+        0.05 * seconds + n * step,
+        0.05 * seconds + (n + 0.5) * step,
+      ),
+    ),
+  );
 }
 
 const broken = (ground: Ground): string | null =>
@@ -157,6 +157,7 @@ const inFlushes =
   (_draw, { seconds }) =>
     Array.from({ length: times }, (_, n) => ({
       at: 0.1 * seconds + (n * 0.7 * seconds) / times,
+      to: LINK,
       does,
       async run(ground: Ground) {
         const went = await Promise.race([

@@ -56,6 +56,7 @@ async function weighed(ground: Ground, seconds: number): Promise<void> {
 
 const databaseAway = (at: number, seconds: number): Act => ({
   at,
+  to: "postgres",
   does: `clean stop of postgres, down for ${seconds} s`,
   async run(ground) {
     const { postgres } = ground.stack.services;
@@ -157,6 +158,7 @@ async function smallDisk(
 
 const diskFull = (at: number, seconds: number): Act => ({
   at,
+  to: "the disk",
   does: `the disk of the object store is full for ${seconds} s`,
   async run(ground) {
     const folder = folders.get(ground.stack)!;
@@ -210,6 +212,7 @@ async function locked(
 
 const chunkLocked = (at: number, seconds: number): Act => ({
   at,
+  to: "postgres",
   does: `the newest chunk of the hypertable is locked for ${seconds} s`,
   async run(ground) {
     const { rows } = await ground.query<{ chunk: string }>(
@@ -221,6 +224,7 @@ const chunkLocked = (at: number, seconds: number): Act => ({
 
 const readOnly = (at: number, seconds: number): Act => ({
   at,
+  to: "postgres",
   does: `the database takes only reads for ${seconds} s`,
   async run(ground) {
     const name = new URL(ground.env["DATABASE_URL"]!).pathname.slice(1);
@@ -264,12 +268,14 @@ async function offsetsHold(ground: Ground, seconds: number): Promise<void> {
 
 const lettersTableAway = (at: number, seconds: number): Act => ({
   at,
+  to: "letters",
   does: `ingest_errors is locked for ${seconds} s`,
   run: (ground) => locked(ground, seconds, "ingest_errors"),
 });
 
 const lettersTopicAway = (at: number, seconds: number): Act => ({
   at,
+  to: "letters",
   does: `the topic of the dead letters is gone for ${seconds} s`,
   async run(ground) {
     const connection = connectLog({
@@ -319,6 +325,7 @@ export const OUTAGES = scenarios(
     schedule: (draw, { seconds }) => [
       {
         at: instantIn(draw, 0.15 * seconds, 0.25 * seconds),
+        to: "minio",
         does: `clean stop of minio, down for ${Math.round(0.5 * seconds)} s`,
         async run(ground) {
           const { minio } = ground.stack.services;
@@ -375,7 +382,7 @@ export const OUTAGES = scenarios(
     does: "dead letters cannot be kept, first in their topic, then in their table, while 5 % is poison",
     expects:
       "nothing behind a poisoned message is told as stored; afterwards each letter is there once",
-    fleet: { poison: 0.05 },
+    fleet: () => ({ poison: 0.05 }),
     schedule: (_draw, { seconds }) => [
       lettersTopicAway(0.15 * seconds, 0.2 * seconds),
       lettersTableAway(0.6 * seconds, 0.15 * seconds),
