@@ -1,5 +1,4 @@
 /** `npm start` as a user meets it: everything comes up, restarts what dies, stops cleanly, and goes on with its data. */
-import { spawn } from "node:child_process";
 import {
   existsSync,
   readdirSync,
@@ -9,60 +8,16 @@ import {
 } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
-import { pathToFileURL } from "node:url";
+import { join } from "node:path";
 import pg from "pg";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { logIn } from "../support/device-log-in.js";
+import { CLI, npmStart, stackEnv } from "../support/npm-start.js";
 import { runCommand } from "../support/roles.js";
 import { until, within } from "../support/wait.js";
 
 const test = suite("npm start");
-const CLI = new URL("../../src/main/cli.js", import.meta.url).pathname;
-const MAIN = pathToFileURL(resolve("deploy/start/main.mjs")).href;
-
-function npmStart(checkout: string, args: readonly string[]) {
-  const program = `import(${JSON.stringify(MAIN)}).then(({ main }) =>
-    main(${JSON.stringify(args)}, ${JSON.stringify({ checkout, cli: CLI })}))`;
-  const child = spawn(process.execPath, ["-e", program], {
-    cwd: checkout,
-    env: {
-      PATH: process.env["PATH"],
-      HOME: process.env["HOME"],
-      TWINSTREAM_SERVICES: "native",
-    },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  let output = "";
-  for (const stream of [child.stdout, child.stderr])
-    stream.on("data", (chunk: Buffer) => (output += chunk.toString()));
-  const ended = new Promise<number | null>((done) => child.on("close", done));
-  return {
-    output: () => output,
-    ended,
-    async says(text: string, withinMs: number): Promise<void> {
-      await until(() => output.includes(text), {
-        withinMs,
-        what: `"${text}" in:\n${output}`,
-      });
-    },
-    async stop(): Promise<number | null> {
-      child.kill("SIGINT");
-      return within(30_000, ended, "npm start to stop");
-    },
-    kill: () => child.kill("SIGKILL"),
-  };
-}
-
-async function stackEnv(checkout: string): Promise<Map<string, string>> {
-  const text = await readFile(join(checkout, ".twinstream/stack.env"), "utf8");
-  const lines = [...text.matchAll(/^([A-Z_]+)=(.*)$/gm)];
-  return new Map(
-    lines.map(([, name, value]) => [name!, value!.replaceAll("'", "")]),
-  );
-}
-
 const storedRows = (url: string): Promise<number> =>
   count(url, "telemetry_data");
 

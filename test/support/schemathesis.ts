@@ -2,16 +2,17 @@
  * Schemathesis, which makes requests out of an OpenAPI document: installed once for all runs, into a Python environment
  * beside what else is brought for tests; where that cannot be had its tests are skipped in plain sight.
  */
-import { spawn } from "node:child_process";
-import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
-import { pathToFileURL } from "node:url";
+import { join } from "node:path";
+import { pythonWith, runProgram } from "./python.js";
 
 /** Pinned: another version makes other requests. */
 const VERSION = "4.32.5";
-const INSTALL_MS = 300_000;
+const SCHEMATHESIS = {
+  name: `schemathesis-${VERSION}`,
+  packages: [`schemathesis==${VERSION}`],
+};
 /** A request may take so long: what hangs is a finding too. */
 const REQUEST_SECONDS = 10;
 /** For each operation in turn, so that the time is spent on all of them. */
@@ -30,55 +31,10 @@ export interface Findings {
   readonly report: string;
 }
 
-const load = async <T>(path: string): Promise<T> =>
-  (await import(pathToFileURL(resolve(path)).href)) as T;
-
 /** Installs it where it is not yet; answers why it cannot be had, or null. */
 export async function whyNoSchemathesis(): Promise<string | null> {
-  const { withLock } = await load<{
-    withLock<T>(
-      file: string,
-      work: () => Promise<T>,
-      onWait: () => void,
-    ): Promise<T>;
-  }>("deploy/stack/lock.mjs");
-  const folder = await home();
-  await mkdir(join(folder, ".."), { recursive: true });
-  return withLock(
-    `${folder}.lock`,
-    () => install(folder),
-    () => undefined,
-  );
-}
-
-async function home(): Promise<string> {
-  const { cacheHome } = await load<{
-    cacheHome(cacheDir: undefined, account: null): string;
-  }>("deploy/native/place.mjs");
-  return join(cacheHome(undefined, null), `schemathesis-${VERSION}`);
-}
-
-async function install(folder: string): Promise<string | null> {
-  const complete = join(folder, "complete");
-  if (existsSync(complete)) return null;
-  await rm(folder, { recursive: true, force: true });
-  const steps: [string, string[]][] = [
-    ["python3", ["-m", "venv", folder]],
-    [
-      join(folder, "bin/python"),
-      [
-        ..."-m pip install --quiet --disable-pip-version-check".split(" "),
-        `schemathesis==${VERSION}`,
-      ],
-    ],
-  ];
-  for (const [file, args] of steps) {
-    const { code, output } = await run(file, args, INSTALL_MS);
-    if (code !== 0)
-      return `${file} ${args.join(" ")}: ${output.trim().split("\n").at(-1)}`;
-  }
-  await writeFile(complete, "");
-  return null;
+  const found = await pythonWith(SCHEMATHESIS);
+  return "whyNot" in found ? found.whyNot : null;
 }
 
 /**
@@ -91,13 +47,14 @@ export async function fuzz(
   headers: Readonly<Record<string, string>>,
   seconds: number,
 ): Promise<Findings> {
-  const st = join(await home(), "bin/st");
+  const found = await pythonWith(SCHEMATHESIS);
+  if ("whyNot" in found) throw new Error(found.whyNot);
   // It leaves what it found in the working directory, to be tried first the next time.
   const cwd = await mkdtemp(join(tmpdir(), "twinstream-fuzz-"));
   await writeFile(join(cwd, "schemathesis.toml"), SHORT_WAITS);
   const withinMs = seconds * 1000 + SPARE_MS;
-  const { code, output } = await run(
-    st,
+  const { code, output } = await runProgram(
+    join(found.bin, "st"),
     [
       "run",
       url,
@@ -117,8 +74,7 @@ export async function fuzz(
         `${name}: ${value}`,
       ]),
     ],
-    withinMs,
-    cwd,
+    { withinMs, cwd },
   );
   await rm(cwd, { recursive: true, force: true });
   if (code === null)
@@ -129,26 +85,4 @@ export async function fuzz(
     ok: code === 0,
     report: output,
   };
-}
-
-/** Code null: it took too long, or was not there. */
-function run(
-  file: string,
-  args: readonly string[],
-  withinMs: number,
-  cwd?: string,
-): Promise<{ code: number | null; output: string }> {
-  return new Promise((done) => {
-    const child = spawn(file, args, {
-      cwd,
-      stdio: ["ignore", "pipe", "pipe"],
-      timeout: withinMs,
-      killSignal: "SIGKILL",
-    });
-    let output = "";
-    for (const stream of [child.stdout, child.stderr])
-      stream.on("data", (chunk: Buffer) => (output += chunk.toString()));
-    child.on("error", (error) => done({ code: null, output: error.message }));
-    child.on("close", (code) => done({ code, output }));
-  });
 }
