@@ -495,6 +495,10 @@ function laptopDefaults(settings: Static<typeof Settings>): string[] {
     used.push(
       "KAFKA_SASL_MECHANISM=plain sends the password in the clear without KAFKA_TLS=on, which NODE_ENV=production refuses",
     );
+  if (/^[^:]+:\/\/[^:@/]*:twinstream@/.test(settings.DATABASE_URL))
+    used.push(
+      "DATABASE_URL has compose's laptop password, which NODE_ENV=production refuses; node deploy/compose/secrets.mjs makes better ones",
+    );
   for (const [name, value] of Object.entries(LAPTOP_ONLY)) {
     if (name.startsWith("MINIO") && settings.STORAGE_TYPE !== "minio") continue;
     if (settings[name as keyof typeof settings] === value)

@@ -5,6 +5,8 @@ import { run } from "../stack/processes.mjs";
 import { lastLines, since } from "../stack/say.mjs";
 
 const FILE = fileURLToPath(new URL("compose.yaml", import.meta.url));
+/** Of the file's profiles, those that the stack is made of. */
+const PROFILES = { COMPOSE_PROFILES: "core,tools" };
 
 /**
  * Of one stack.
@@ -110,7 +112,8 @@ export function dockerPortNames(names) {
  */
 export function dockerServices(names, place, say, signal) {
   const { project, ports, root, logIn } = place;
-  const env = { ...process.env };
+  /** @type {NodeJS.ProcessEnv} */
+  const env = { ...process.env, ...PROFILES };
   if (logIn) env.MQTT_ADMIN_PASSWORD = mqttPasswords(root).control;
   for (const [name, port] of Object.entries(ports))
     env[`${name.toUpperCase()}_PORT`] = String(port);
@@ -186,7 +189,9 @@ export function dockerServices(names, place, say, signal) {
  * @param {string} project
  */
 export async function stopLeftContainers(project) {
-  await run("docker", ["compose", "-p", project, "-f", FILE, "stop"]);
+  await run("docker", ["compose", "-p", project, "-f", FILE, "stop"], {
+    env: { ...process.env, ...PROFILES },
+  });
 }
 
 /** @param {string} name */
