@@ -202,7 +202,9 @@ export const INPUT = scenarios(
 
 function reconnect(): Scenario {
   const { devices, connections, turns, rate } = BACKLOG;
-  const steadyTurns = 2;
+  /** Turns of each device before it is cut off: two, and 15 s at least. */
+  const steadyTurns = (knobs: Knobs): number =>
+    Math.max(2, Math.ceil((15 * knobs.rate) / knobs.devices));
   return {
     name: "reconnect",
     does: `${devices.toLocaleString("en")} devices of half the partitions are cut off and come back at once, each with ${turns} messages of an hour`,
@@ -215,9 +217,9 @@ function reconnect(): Scenario {
       inFlight: 20,
       points: 3,
       outOfOrder: 0,
-      backlog: { after: steadyTurns, turns, spanUs: HOUR_US },
+      backlog: { after: steadyTurns(knobs), turns, spanUs: HOUR_US },
       start: Date.now() * 1000 - HOUR_US,
-      messages: knobs.rate * knobs.seconds + devices * turns,
+      messages: knobs.rate * knobs.seconds + knobs.devices * turns,
       ids: idsIn("fault-", knobs.devices, config.IOT_PARTITIONS, isLoaded),
     }),
     deadline: 240,
@@ -228,7 +230,7 @@ function reconnect(): Scenario {
       kept.set(ground.stack, { probe, fromMs: Infinity, link });
     },
     schedule: (_draw, knobs) => {
-      const due = (steadyTurns * knobs.devices) / knobs.rate;
+      const due = (steadyTurns(knobs) * knobs.devices) / knobs.rate;
       return [
         {
           at: due - 2,
