@@ -1,6 +1,8 @@
 // MinIO, the object store of uploads: this machine's own, else built by Go.
 import { randomBytes } from "node:crypto";
 import {
+  chmodSync,
+  copyFileSync,
   existsSync,
   mkdirSync,
   readFileSync,
@@ -12,7 +14,7 @@ import { join } from "node:path";
 import { withLock } from "../stack/lock.mjs";
 import { run } from "../stack/processes.mjs";
 import { lastLines, since } from "../stack/say.mjs";
-import { cacheHome } from "./place.mjs";
+import { cacheHome, canReach } from "./place.mjs";
 import { findProgram } from "./programs.mjs";
 
 const MODULE = "github.com/minio/minio@latest";
@@ -36,13 +38,13 @@ export const minio = {
   },
 
   whyNot(where) {
-    return programFor(where) || goProgram()
+    return programFor(where) || findProgram("minio") || goProgram()
       ? null
       : "there is no program minio here, and no Go to build it";
   },
 
   async prepare(context) {
-    await build(context);
+    await bring(context);
     return "MinIO";
   },
 
@@ -99,10 +101,15 @@ function password(root) {
 
 /** @typedef {Pick<import("./service.mjs").Context, "account" | "cacheDir">} Where */
 
-/** @param {Where} where @returns {string | null} */
+/**
+ * This machine's own where the service's account reaches it, else one of ours.
+ * @param {Where} where @returns {string | null}
+ */
 function programFor(where) {
-  const built = join(folderOf(where), "minio");
-  return findProgram("minio") ?? (existsSync(built) ? built : null);
+  const own = findProgram("minio");
+  if (own && canReach(where.account, own)) return own;
+  const ours = join(folderOf(where), "minio");
+  return existsSync(ours) ? ours : null;
 }
 
 function goProgram() {
@@ -114,12 +121,17 @@ function folderOf({ account, cacheDir }) {
   return join(cacheHome(cacheDir, account), "minio");
 }
 
-/** Builds the program, once for all stacks. @param {import("./service.mjs").Context} context */
-async function build(context) {
+/**
+ * Brings the program, once for all stacks: a copy of this machine's own, if
+ * that is shut to the service's account (in root's home, say), else by Go.
+ * @param {import("./service.mjs").Context} context
+ */
+async function bring(context) {
   const { say, signal } = context;
   if (programFor(context)) return;
+  const own = findProgram("minio");
   const go = goProgram();
-  if (!go)
+  if (!own && !go)
     throw new Error(
       "minio: there is no program minio here, and no Go to build it; install " +
         "one of them, start a Docker engine, give a store by MINIO_ENDPOINT, " +
@@ -129,19 +141,27 @@ async function build(context) {
   mkdirSync(join(folder, ".."), { recursive: true, mode: 0o755 });
   await withLock(
     `${folder}.lock`,
-    () => goInstall(go, folder),
+    () => make(folder),
     (pid) => say(`minio: waiting for process ${pid}, which is building it`),
   );
 
-  /** @param {string} go @param {string} folder */
-  async function goInstall(go, folder) {
+  /** @param {string} folder */
+  async function make(folder) {
     if (existsSync(folder)) return;
-    const began = Date.now();
     const fresh = `${folder}.new`;
     rmSync(fresh, { recursive: true, force: true });
     mkdirSync(fresh, { mode: 0o755 });
+    if (own) copyFileSync(own, join(fresh, "minio"));
+    else await goInstall(fresh);
+    chmodSync(join(fresh, "minio"), 0o755);
+    renameSync(fresh, folder);
+  }
+
+  /** @param {string} fresh folder */
+  async function goInstall(fresh) {
+    const began = Date.now();
     say("minio: building it with Go, which takes some minutes the first time");
-    const { code, output } = await run(go, ["install", MODULE], {
+    const { code, output } = await run(go ?? "go", ["install", MODULE], {
       env: { ...process.env, GOBIN: fresh },
       signal,
       timeoutMs: BUILD_MS,
@@ -151,7 +171,6 @@ async function build(context) {
         "minio: Go could not build it; look at the network or GOPROXY, or " +
           `give a store by MINIO_ENDPOINT\n${lastLines(output)}`,
       );
-    renameSync(fresh, folder);
     say(`minio: built in ${since(began)}`);
   }
 }
