@@ -11,6 +11,7 @@ import type { Config } from "../config.js";
 import type { LogRecord } from "../domain/message.js";
 import { TOPIC } from "../domain/names.js";
 import { reasonOf } from "../errors.js";
+import type { LogBounds, LogInspector } from "../ports.js";
 import { positionOf } from "../pipeline/position.js";
 import { logConnection } from "./kafka-log.js";
 import { createActLog } from "./operator-acts.js";
@@ -65,15 +66,8 @@ export async function look(config: Config, say: (line: string) => void) {
 
   const clusterId = await log.clusterId();
   const standing: Standing[] = [];
-  const ends = new Map([
-    [TOPIC.data as string, await log.bounds(TOPIC.data)],
-    [TOPIC.commands as string, await log.bounds(TOPIC.commands)],
-  ]);
-  for (const at of await keeper.list()) {
-    const bounds = ends.get(at.topic)?.[at.partition];
-    if (bounds !== undefined)
-      standing.push(await standingOf(at, bounds, clusterId));
-  }
+  for (const { at, bounds } of await storedWithin(keeper, log))
+    standing.push(await standingOf(at, bounds, clusterId));
 
   return {
     standing,
@@ -97,6 +91,25 @@ export async function look(config: Config, say: (line: string) => void) {
       await Promise.all([log.close(), keeper.close()]);
     },
   };
+}
+
+/**
+ * Stored offsets with the bounds of their partitions. The log is asked second: processors go on meanwhile, and an offset that
+ * was stored after the log's end was read would look as if it were another log's.
+ */
+export async function storedWithin(
+  keeper: { list(): Promise<StoredOffset[]> },
+  log: Pick<LogInspector, "bounds">,
+): Promise<{ at: StoredOffset; bounds: LogBounds }[]> {
+  const stored = await keeper.list();
+  const ends = new Map<string, LogBounds[]>([
+    [TOPIC.data, await log.bounds(TOPIC.data)],
+    [TOPIC.commands, await log.bounds(TOPIC.commands)],
+  ]);
+  return stored.flatMap((at) => {
+    const bounds = ends.get(at.topic)?.[at.partition];
+    return bounds === undefined ? [] : [{ at, bounds }];
+  });
 }
 
 async function forgetMarks(
