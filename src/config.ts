@@ -189,6 +189,13 @@ export const Settings = Type.Object({
   DB_POOL_MIN: whole(2, 0, 1000, "database connections kept open"),
   DB_POOL_MAX: whole(20, 2, 1000, "database connections at most"),
 
+  DATABASE_DISK_BYTES: whole(
+    0,
+    0,
+    Number.MAX_SAFE_INTEGER,
+    "bytes of the database's volume, by which alerts tell how full it will be; 0 when not known",
+  ),
+
   STORAGE_TYPE: oneOf(
     ["minio", "filesystem"],
     "filesystem",

@@ -17,6 +17,7 @@ export type * from "./ports/dead-letters.js";
 export type * from "./ports/live.js";
 export type * from "./ports/log.js";
 export type * from "./ports/mqtt.js";
+export type * from "./ports/standing.js";
 export type * from "./ports/store.js";
 export type * from "./ports/telemetry.js";
 export type * from "./ports/uploads.js";

@@ -33,6 +33,7 @@ import { ingestTestRoutes } from "./routes/ingest-test.js";
 import { liveRoutes, takeWebSockets } from "./routes/live.js";
 import { pageRoutes } from "./routes/page.js";
 import { quarantineRoutes } from "./routes/quarantine.js";
+import { countRequests } from "./request-count.js";
 import { secureHeaders } from "./secure-headers.js";
 import { cutSlowBodies } from "./slow-bodies.js";
 
@@ -124,6 +125,7 @@ export function buildGateway(deps: GatewayDeps): FastifyInstance {
   audit(app, deps.observer);
   // Before the guard: of who is refused there, too, it closes the connection.
   if (deps.live !== undefined) takeWebSockets(app);
+  countRequests(app, deps.observer);
   guard(app, deps);
   if (settings.docs === true) document(app, deps.auth !== undefined);
   // Made once and registered under both: their state (the last command id, what is on its way) is one.

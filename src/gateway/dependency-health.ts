@@ -90,12 +90,22 @@ export function createDependencyHealth(deps: {
     check: () => Promise<unknown>,
   ): Promise<PartHealth> {
     const start = performance.now();
-    const finding = (reason: string | null): PartHealth => ({
-      part,
-      ok: reason === null,
-      latency_ms: Math.round((performance.now() - start) * 10) / 10,
-      reason,
-    });
+    const finding = (reason: string | null): PartHealth => {
+      const tookMs = performance.now() - start;
+      const ok = reason === null;
+      deps.observer.emit({
+        type: "dependency",
+        part,
+        ok,
+        seconds: tookMs / 1000,
+      });
+      return {
+        part,
+        ok,
+        latency_ms: Math.round(tookMs * 10) / 10,
+        reason,
+      };
+    };
     try {
       await inTime(once(part, check), CHECK_MS, "TOO_SLOW");
       return finding(null);

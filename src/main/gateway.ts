@@ -15,6 +15,7 @@ import { createDeviceRecords } from "../adapters/timescale/device-records.js";
 import { createExplainReader } from "../adapters/timescale/explain-reader.js";
 import { createFleetReader } from "../adapters/timescale/fleet-reader.js";
 import { createLetterDesk } from "../adapters/timescale/letter-desk.js";
+import { createStandingReader } from "../adapters/timescale/standing.js";
 import { type Config, listOf } from "../config.js";
 import { TwinstreamError } from "../errors.js";
 import { buildGateway } from "../gateway/app.js";
@@ -25,11 +26,13 @@ import {
 } from "../gateway/dependency-health.js";
 import { followHorizon } from "../gateway/horizon.js";
 import { createReplayer } from "../pipeline/replay.js";
+import { createStandingWatch } from "../pipeline/standing-watch.js";
+import type { ObjectStore } from "../ports.js";
 import { keepCredentials } from "./credentials.js";
 import { decodeRules } from "./decode-rules.js";
 import { logConnection } from "./kafka-log.js";
 import { readPageFiles } from "./page-files.js";
-import type { Role } from "./role.js";
+import type { Role, RoleBase } from "./role.js";
 import { openUploads } from "./uploads.js";
 
 const READINESS_MS = 1000;
@@ -123,6 +126,7 @@ export const gateway: Role = {
     base.onStop("fleet", () => fleet.close());
 
     const uploads = openUploads(base, log);
+    watchStanding(base, uploads.objects);
     const horizon = followHorizon(view, observer);
     base.onStop("horizon", async () => horizon.stop());
     await horizon.start();
@@ -231,6 +235,24 @@ export const gateway: Role = {
     await look();
   },
 };
+
+/** What stands in the stores, for gauges: from now on. */
+function watchStanding(base: RoleBase, objects: ObjectStore): void {
+  const { config, observer } = base;
+  const store = createStandingReader({
+    url: config.DATABASE_URL,
+    name: "gateway standing",
+  });
+  base.onStop("standing", () => store.close());
+  const watch = createStandingWatch({
+    store,
+    objects,
+    observer,
+    clock: Date.now,
+  });
+  base.onStop("standing watch", () => watch.stop());
+  watch.start();
+}
 
 /** The gateway itself has no business with the broker, and may stand where there is none. */
 function brokerCheck({ MQTT_URL }: Config): DependencyCheck["check"] {

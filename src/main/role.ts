@@ -8,6 +8,7 @@ import { reasonOf } from "../errors.js";
 import { createLogger } from "../observe/logger.js";
 import { startMetricsServer } from "../observe/metrics-server.js";
 import { createObserver } from "../observe/observer.js";
+import { exposeReadiness } from "../observe/readiness-metric.js";
 import { createReadiness, type Readiness } from "../observe/readiness.js";
 import type { Observer } from "../ports.js";
 
@@ -39,8 +40,13 @@ export async function runRoles(roles: readonly Role[]): Promise<void> {
     role: roles.map(({ name }) => name).join("+"),
   });
   const registry = new Registry();
-  const observer = createObserver({ log, registry });
+  const observer = createObserver({
+    log,
+    registry,
+    databaseDiskBytes: config.DATABASE_DISK_BYTES,
+  });
   const readiness = createReadiness(roles.map(({ name }) => name));
+  exposeReadiness(registry, readiness);
   const releasers: { what: string; release: () => Promise<unknown> }[] = [];
 
   closeWithGrace({ delay: STOP_MS, logger: log }, async ({ signal, err }) => {

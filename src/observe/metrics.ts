@@ -12,6 +12,7 @@ import {
 import { DEAD_LETTER_REASONS } from "../errors.js";
 import type { CredentialAct, PresenceMove } from "../ports.js";
 import { COMMAND_STATES } from "../domain/command-life.js";
+import { createStandingMetrics } from "./standing-metrics.js";
 import { createWeightedHistogram } from "./weighted-histogram.js";
 
 export const MESSAGE_TYPES = ["telem", "ack", "event", "hello"] as const;
@@ -43,8 +44,11 @@ const BATCH = [1, 5, 10, 50, 100, 200, 400, 800, 1600, 3200, 6400, 12_800];
 
 export type Metrics = ReturnType<typeof createMetrics>;
 
-/** Declares all metrics in `registry`, Node's own among them. Once a registry. */
-export function createMetrics(registry: Registry) {
+/**
+ * Declares all metrics in `registry`, Node's own among them. Once a registry.
+ * @param databaseDiskBytes DATABASE_DISK_BYTES
+ */
+export function createMetrics(registry: Registry, databaseDiskBytes = 0) {
   const registers = [registry];
   const counter = <T extends string = never>(
     name: string,
@@ -103,6 +107,11 @@ export function createMetrics(registry: Registry) {
     lag: gauge(
       "consumer_lag",
       "Records of a partition that are not stored yet",
+      ["topic", "partition"],
+    ),
+    behind: gauge(
+      "consumer_behind_seconds",
+      "Seconds since the newest stored record of a partition was put on the log; 0 when nothing waits",
       ["topic", "partition"],
     ),
     devicesOnline: gauge(
@@ -253,6 +262,7 @@ export function createMetrics(registry: Registry) {
       "failures_total",
       "Errors that no other metric counts; the log has each",
     ),
+    standing: createStandingMetrics(registry, databaseDiskBytes),
   };
 
   for (const kind of LIVE_KINDS) metrics.liveClients.set({ kind }, 0);

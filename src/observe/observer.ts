@@ -12,17 +12,20 @@ import type {
 } from "../ports.js";
 import { createMetrics, type Metrics, WAITS } from "./metrics.js";
 import { createRepeats, type Repeats } from "./repeats.js";
+import { DEPENDENCIES, setObjects, setStore } from "./standing-metrics.js";
 
 export interface ObserverOptions {
   readonly log: Logger;
   /** A registry that nothing of ours has been declared in yet. */
   readonly registry: Registry;
   readonly clock?: Clock;
+  /** DATABASE_DISK_BYTES. */
+  readonly databaseDiskBytes?: number;
 }
 
 /** Declares all metrics in the registry and answers the observer that moves them. */
 export function createObserver(options: ObserverOptions): Observer {
-  const metrics = createMetrics(options.registry);
+  const metrics = createMetrics(options.registry, options.databaseDiskBytes);
   const repeats = createRepeats(options.clock ?? Date.now);
   const waiting = new Map<string, Set<number>>(
     WAITS.map((on) => [on, new Set()]),
@@ -93,15 +96,18 @@ function record(event: TelemetryEvent, sinks: Sinks): void {
       metrics.queueSize.set(event.messages);
       metrics.queueBytes.set(event.bytes);
       return;
-    case "lag":
-      metrics.lag.set(
-        { topic: event.topic, partition: event.partition },
-        event.lag,
-      );
+    case "lag": {
+      const at = { topic: event.topic, partition: event.partition };
+      metrics.lag.set(at, event.lag);
+      metrics.behind.set(at, event.behindSeconds);
       return;
-    case "lag_gone":
-      metrics.lag.remove({ topic: event.topic, partition: event.partition });
+    }
+    case "lag_gone": {
+      const at = { topic: event.topic, partition: event.partition };
+      metrics.lag.remove(at);
+      metrics.behind.remove(at);
       return;
+    }
     case "actors":
       metrics.actorsAlive.set(event.alive);
       return;
@@ -287,6 +293,27 @@ function record(event: TelemetryEvent, sinks: Sinks): void {
       metrics.liveFrames.inc(event.frames);
       metrics.liveConflated.inc(event.conflated);
       metrics.liveClosedSlow.inc(event.closedSlow);
+      return;
+    case "store_standing":
+      setStore(metrics.standing, event.standing, event.atMs);
+      return;
+    case "objects_standing":
+      setObjects(metrics.standing, event.standing);
+      return;
+    case "dependency": {
+      const part = DEPENDENCIES.find((one) => one === event.part);
+      if (part === undefined) return;
+      metrics.standing.dependencyUp.set({ part }, event.ok ? 1 : 0);
+      metrics.standing.dependencySeconds.set({ part }, event.seconds);
+      return;
+    }
+    case "http_request":
+      metrics.standing.requests.inc({
+        method: event.method,
+        route: event.route,
+        status: `${Math.floor(event.status / 100)}xx`,
+      });
+      metrics.standing.requestSeconds.observe(event.seconds);
       return;
     case "watchdog":
       log.fatal(

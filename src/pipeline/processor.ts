@@ -142,6 +142,7 @@ export function createProcessor(deps: ProcessorDeps): Processor {
           topic,
           partition,
           lag: session.lag(topic),
+          behindSeconds: session.behindSeconds(topic),
         });
     }
     observer.emit({ type: "queue", messages, bytes });

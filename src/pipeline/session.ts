@@ -47,6 +47,8 @@ export interface Session {
   viewReconnected(): void;
   /** Records behind the end of the log as last seen. */
   lag(topic: string): number;
+  /** Since the newest stored record was put on the log, seconds; 0 when nothing waits or nothing was ever stored. */
+  behindSeconds(topic: string): number;
   readonly online: number;
   /** Until when everything its devices said is known, microseconds; 0 when not known yet. */
   readonly knownUs: number;
@@ -222,6 +224,13 @@ export function createSession(deps: LaneDeps, start: SessionStart): Session {
     return Math.max(0, Math.max(intake.high(topic), seen) - done(topic));
   }
 
+  function behindSeconds(topic: string): number {
+    const lastMs =
+      stored.find((at) => at.topic === topic)?.lastRecordMs ?? null;
+    if (lastMs === null || lag(topic) === 0) return 0;
+    return Math.max(0, clock() - lastMs) / 1000;
+  }
+
   async function tick(): Promise<void> {
     flusher.lookAtFence();
     await writer.lookAfter();
@@ -264,6 +273,7 @@ export function createSession(deps: LaneDeps, start: SessionStart): Session {
     tick,
     viewReconnected: () => writer.suspect(),
     lag,
+    behindSeconds,
     get online() {
       return presence.size;
     },

@@ -204,6 +204,8 @@ export function createWorker(deps: WorkerDeps): Worker {
         topic: TOPIC.uploads,
         partition,
         lag: high - Math.min(high, offsets.next ?? high),
+        // How long a claim has waited, its row says.
+        behindSeconds: 0,
       });
     for (const part of parts.values()) void commit(part);
     const health = feed.health();

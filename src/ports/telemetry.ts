@@ -1,5 +1,6 @@
 /** What the program says of itself. */
 import type { TwinstreamError } from "../errors.js";
+import type { ObjectsStanding, StoreStanding } from "./standing.js";
 import type { CommandState } from "./store.js";
 
 /** How a device's presence changed: it came, or why it went. */
@@ -41,7 +42,14 @@ export type TelemetryEvent =
       seconds: number;
     }
   | { type: "queue"; messages: number; bytes: number }
-  | { type: "lag"; topic: string; partition: number; lag: number }
+  | {
+      type: "lag";
+      topic: string;
+      partition: number;
+      lag: number;
+      /** Since the newest stored record was put on the log; 0 when nothing waits. */
+      behindSeconds: number;
+    }
   | { type: "lag_gone"; topic: string; partition: number }
   | { type: "actors"; alive: number }
   | {
@@ -149,6 +157,19 @@ export type TelemetryEvent =
       frames: number;
       conflated: number;
       closedSlow: number;
+    }
+  /** Once a minute or so, by a gateway. */
+  | { type: "store_standing"; standing: StoreStanding; atMs: number }
+  | { type: "objects_standing"; standing: ObjectsStanding }
+  /** A look at a service that a gateway works with. */
+  | { type: "dependency"; part: string; ok: boolean; seconds: number }
+  | {
+      type: "http_request";
+      method: string;
+      /** The route's pattern, without `/api/v1`; `other` where there is none. */
+      route: string;
+      status: number;
+      seconds: number;
     }
   | { type: "watchdog"; reason: string }
   | {

@@ -47,6 +47,8 @@ export interface ObjectStore {
    */
   prepare(retentionDays: number): Promise<void>;
   ping(): Promise<void>;
+  /** Bytes that it still has room for; null where it does not say. */
+  free(): Promise<number | null>;
   close(): Promise<void>;
 }
 

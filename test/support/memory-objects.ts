@@ -95,6 +95,10 @@ export function createMemoryObjects(
     },
     prepare: async () => reach(),
     ping: async () => reach(),
+    async free() {
+      reach();
+      return Number.isFinite(store.room) ? store.room : null;
+    },
     close: async () => undefined,
   };
   return store;

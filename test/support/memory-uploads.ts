@@ -207,6 +207,7 @@ export function createMemoryUploads(): MemoryUploads {
     async *list() {},
     sweep: async () => 0,
     prepare: async () => {},
+    free: async () => null,
     ping: async () => {},
     close: async () => {},
   };

@@ -203,6 +203,12 @@ export function createFilesystemStore(options: {
         );
     },
 
+    async free() {
+      await mustBeThere();
+      const { bavail, bsize } = await statfs(incoming);
+      return bavail * bsize;
+    },
+
     async close() {},
   };
 }

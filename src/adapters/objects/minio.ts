@@ -152,6 +152,8 @@ export function createMinioStore(
     },
 
     ping,
+    // S3 has no word for it.
+    free: async () => null,
     async close() {
       link.close();
     },

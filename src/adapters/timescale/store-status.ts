@@ -123,12 +123,12 @@ const ROWS_IN_PARTITIONS = `
 
 const LATE = `SELECT count(*)::int AS waiting, ${iso("min(bucket)")} AS oldest FROM store.late_buckets`;
 
-const CHUNKS = `
+export const CHUNKS = `
   SELECT c.range_end, c.is_compressed, s.total_bytes
   FROM timescaledb_information.chunks c
   JOIN chunks_detailed_size('store.telemetry_data') s USING (chunk_schema, chunk_name)`;
 /** A partition's name says its day. */
-const PARTITIONS = `
+export const PARTITIONS = `
   SELECT to_timestamp(right(c.relname, 8), 'YYYYMMDD') + interval '1 day' AS range_end, false AS is_compressed,
          pg_total_relation_size(c.oid) AS total_bytes
   FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'store.telemetry_data'::regclass`;
@@ -146,7 +146,9 @@ const groupedByAge = (chunks: string) => `
  * A row waits when it is behind the watermark and older than what two runs of the policy leave: its end offset, a bucket and
  * twice its interval. Where nothing new comes in, the watermark stands still, and nothing waits.
  */
-async function readAggregates(session: Session): Promise<AggregateStatus[]> {
+export async function readAggregates(
+  session: Session,
+): Promise<AggregateStatus[]> {
   const found = await session.rows<
     Omit<AggregateStatus, "rowsBehind"> & { due: string }
   >(`
@@ -197,7 +199,7 @@ const POLICIES = `
     AND j.proc_name IN ('policy_refresh_continuous_aggregate', 'policy_retention', 'policy_compression', 'policy_columnstore')
   ORDER BY j.job_id`;
 
-async function readPolicies(
+export async function readPolicies(
   session: Session,
   aggregates: readonly AggregateStatus[],
 ): Promise<PolicyStatus[]> {
