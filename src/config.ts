@@ -403,6 +403,12 @@ export const Settings = Type.Object({
     65_535,
     "port of /metrics, /ready and /alive of this role",
   ),
+  TRACE_SAMPLING: number(
+    0.01,
+    0,
+    1,
+    "share of messages and requests without a trace of their own that begin one, where OTEL_EXPORTER_OTLP_ENDPOINT is set",
+  ),
   LOG_LEVEL: oneOf(
     ["trace", "debug", "info", "warn", "error", "fatal", "silent"],
     "info",

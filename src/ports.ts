@@ -20,5 +20,6 @@ export type * from "./ports/mqtt.js";
 export type * from "./ports/standing.js";
 export type * from "./ports/store.js";
 export type * from "./ports/telemetry.js";
+export type * from "./ports/tracing.js";
 export type * from "./ports/uploads.js";
 export type * from "./ports/view.js";

@@ -87,6 +87,9 @@ const ROOMS: Readonly<Record<string, string>> = {
   preact: "src/gateway/dashboard",
   "@preact/signals": "src/gateway/dashboard",
   uplot: "src/gateway/dashboard",
+  "@opentelemetry/sdk-trace-node": "src/main",
+  "@opentelemetry/resources": "src/main",
+  "@opentelemetry/exporter-trace-otlp-http": "src/main",
 };
 
 /** Parts that nothing outside of them imports, though the part around them would be allowed to. */
@@ -180,6 +183,10 @@ test("planted violations are found", () => {
     ["src/gateway/dashboard/x.ts", `import { join } from "node:path";`],
     ["src/gateway/x.ts", `import { a } from "./dashboard/series.js";`],
     ["src/gateway/x.ts", `import { h } from "preact";`],
+    [
+      "src/pipeline/x.ts",
+      `import { NodeTracerProvider } from "@opentelemetry/sdk-trace-node";`,
+    ],
     ["src/elsewhere/x.ts", `import { a } from "../errors.js";`],
   ] as const;
   for (const [file, text] of planted)

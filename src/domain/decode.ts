@@ -20,6 +20,7 @@ import {
 import { type Fault, fault, isFault } from "./fault.js";
 import { createJudge, type DecodeRules } from "./judge.js";
 import {
+  type CommandRequest,
   type DataMessage,
   type DeadLetter,
   HEADER,
@@ -199,11 +200,16 @@ export function createDecoder(rules: DecodeRules): Decoder {
     if (request === null) return { kind: "release", ...base };
     return isCancel(request)
       ? { kind: "cancel", ...base, cancel: request }
-      : { kind: "command", ...base, command: request };
+      : { kind: "command", ...base, command: traced(request, record) };
   }
 
   return { decode, decodeCommand };
 }
+
+const traced = (request: CommandRequest, { headers }: LogRecord) => {
+  const traceparent = headers[HEADER.traceparent];
+  return traceparent === undefined ? request : { ...request, traceparent };
+};
 
 /** Addresses are ASCII, so Latin-1, the cheapest to read, is enough: a key of any other bytes equals none of them. */
 const keyText = (record: LogRecord): string | null =>

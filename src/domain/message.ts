@@ -31,6 +31,8 @@ export const HEADER = {
   retained: "mqtt-retained",
   /** topic/partition/offset where a replayed record lay first. */
   replayOf: "replay-of",
+  /** W3C Trace Context of a message that is traced; see traceparent.ts. */
+  traceparent: "traceparent",
 } as const;
 
 /** What a value is compared and stored as; a point that changes its class becomes a second sensor. */
@@ -167,6 +169,8 @@ export interface CommandRequest {
   readonly precondition: Precondition | null;
   /** Extra top-level keys of the request, passed through to the device. */
   readonly extra: Readonly<Record<string, unknown>>;
+  /** W3C Trace Context where it is traced; not kept, so one that waited for another processor has none. */
+  readonly traceparent?: string;
 }
 
 /** The wish that a command be no longer executed, or at least no longer waited for. */

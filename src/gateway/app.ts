@@ -36,6 +36,7 @@ import { quarantineRoutes } from "./routes/quarantine.js";
 import { countRequests } from "./request-count.js";
 import { secureHeaders } from "./secure-headers.js";
 import { cutSlowBodies } from "./slow-bodies.js";
+import { traceRequests } from "./traces.js";
 
 /** Bytes of a request's body. */
 const BODY_LIMIT = 1024 * 1024;
@@ -126,6 +127,7 @@ export function buildGateway(deps: GatewayDeps): FastifyInstance {
   // Before the guard: of who is refused there, too, it closes the connection.
   if (deps.live !== undefined) takeWebSockets(app);
   countRequests(app, deps.observer);
+  traceRequests(app, deps.tracer);
   guard(app, deps);
   if (settings.docs === true) document(app, deps.auth !== undefined);
   // Made once and registered under both: their state (the last command id, what is on its way) is one.

@@ -12,6 +12,7 @@ import type {
   LogWriter,
   Observer,
   ShownHorizon,
+  Tracer,
 } from "../ports.js";
 import type { AuthDeps } from "./auth/guard.js";
 import { userOf } from "./auth/identity.js";
@@ -41,6 +42,8 @@ export interface GatewayDeps {
   readonly settings: GatewaySettings;
   /** Without it the gateway is open (AUTH=off), and everybody is an admin of the tenant `default`. */
   readonly auth?: AuthDeps | undefined;
+  /** Where traces are wanted. */
+  readonly tracer?: Tracer | undefined;
   /** Without it requests are not counted. */
   readonly limits?: RateLimits | undefined;
   /** Without it devices' log-ins are nobody's business here. */

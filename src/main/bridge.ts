@@ -35,6 +35,7 @@ export const bridge: Role = {
       receiveMaximum: config.BRIDGE_WINDOW,
       observer,
       clock: Date.now,
+      traced: base.tracer !== undefined,
     });
     const beat = createBeat(
       { source, log: writer, observer, clock: Date.now },
@@ -47,6 +48,7 @@ export const bridge: Role = {
         observer,
         clock: Date.now,
         probed: beat.probed,
+        tracer: base.tracer,
       },
       {
         topic: TOPIC.data,

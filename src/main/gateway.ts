@@ -159,6 +159,7 @@ export const gateway: Role = {
       fleet: { reader: fleet, log: inspector },
       page: await readPageFiles(),
       observer,
+      tracer: base.tracer,
       clock: Date.now,
       horizon: horizon.current,
       health,

@@ -144,6 +144,7 @@ export async function startProcessor(
       watchdogMs: config.WATCHDOG_SECONDS * 1000,
     },
     giveUp: base.giveUp,
+    tracer: base.tracer,
   });
   base.onStop("processor", () => running.stop(STOP_MS));
   const look = setInterval(() => {

@@ -10,7 +10,8 @@ import { startMetricsServer } from "../observe/metrics-server.js";
 import { createObserver } from "../observe/observer.js";
 import { exposeReadiness } from "../observe/readiness-metric.js";
 import { createReadiness, type Readiness } from "../observe/readiness.js";
-import type { Observer } from "../ports.js";
+import type { Observer, Tracer } from "../ports.js";
+import { openTracing } from "./tracing.js";
 
 export interface RoleBase {
   readonly config: Config;
@@ -18,6 +19,8 @@ export interface RoleBase {
   readonly observer: Observer;
   readonly registry: Registry;
   readonly readiness: Readiness;
+  /** Where traces are wanted. */
+  readonly tracer?: Tracer | undefined;
   /** What is to be done when the process stops; the latest first. */
   onStop(what: string, release: () => Promise<unknown>): void;
   /** Ends the process with a reason, to be started again by whoever supervises it. */
@@ -47,6 +50,11 @@ export async function runRoles(roles: readonly Role[]): Promise<void> {
   });
   const readiness = createReadiness(roles.map(({ name }) => name));
   exposeReadiness(registry, readiness);
+  const tracing = await openTracing(process.env, {
+    service: `twinstream-${roles.map(({ name }) => name).join("+")}`,
+    sampling: config.TRACE_SAMPLING,
+    log,
+  });
   const releasers: { what: string; release: () => Promise<unknown> }[] = [];
 
   closeWithGrace({ delay: STOP_MS, logger: log }, async ({ signal, err }) => {
@@ -67,6 +75,7 @@ export async function runRoles(roles: readonly Role[]): Promise<void> {
     observer,
     registry,
     readiness,
+    tracer: tracing?.tracer,
     onStop: (what, release) => releasers.push({ what, release }),
     giveUp(reason) {
       // Thrown from nowhere, so that it ends the process the way any other error does: what was acquired is released, and
@@ -77,6 +86,7 @@ export async function runRoles(roles: readonly Role[]): Promise<void> {
     },
   };
 
+  if (tracing !== undefined) base.onStop("traces", tracing.close);
   const metrics = await startMetricsServer({
     host: config.METRICS_HOST,
     port: config.METRICS_PORT,

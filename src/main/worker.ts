@@ -99,6 +99,7 @@ async function start(base: RoleBase): Promise<void> {
     observer,
     clock: Date.now,
     watchdogMs: config.WATCHDOG_SECONDS * 1000,
+    tracer: base.tracer,
     giveUp: base.giveUp,
   });
   base.onStop("worker", () => running.stop(STOP_MS));

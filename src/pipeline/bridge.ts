@@ -20,8 +20,10 @@ import type {
   Observer,
   OutgoingRecord,
   PacketSource,
+  Tracer,
 } from "../ports.js";
 import { toRecord } from "./bridge-record.js";
+import { traceAppend } from "./bridge-trace.js";
 import { type Backoff, PATIENT, retryDelays, waitOr } from "./retry.js";
 
 export interface BridgeParts {
@@ -31,6 +33,8 @@ export interface BridgeParts {
   readonly clock: Clock;
   /** Told the text of a probe once everything that came before it is on the log. */
   readonly probed?: (text: string) => void;
+  /** Where traces are wanted. */
+  readonly tracer?: Tracer | undefined;
 }
 
 export interface BridgeSettings {
@@ -70,13 +74,13 @@ interface Batch {
   readonly packets: readonly InboundPacket[];
   /** Those that become records, and these: all but probes. */
   readonly messages: readonly InboundPacket[];
-  readonly records: readonly OutgoingRecord[];
+  readonly records: OutgoingRecord[];
   /** Of the records' values. */
   readonly bytes: number;
 }
 
 export function createBridge(
-  { source, log, observer, clock, probed }: BridgeParts,
+  { source, log, observer, clock, probed, tracer }: BridgeParts,
   settings: BridgeSettings,
 ): Bridge {
   /** Arrived, in order, not yet in an append. */
@@ -181,9 +185,11 @@ export function createBridge(
     const { packets, messages, records, bytes } = batch;
     appending = true;
     appendBeganMs = clock();
+    const span = tracer && traceAppend(tracer, messages, records);
     const stored =
       records.length === 0 || (await untilStored(messages, records));
     appending = false;
+    span?.end(stored ? undefined : "stopped before the log had it");
     if (!stored) return;
     source.acknowledge(packets);
     if (packets.length > messages.length)
@@ -224,7 +230,11 @@ export function createBridge(
         if (refused !== null && done + refused > lastCut) {
           done += refused;
           lastCut = done;
-          records[done] = toRecord(packets[done]!, settings, 0);
+          const { headers } = records[done]!;
+          records[done] = {
+            ...toRecord(packets[done]!, settings, 0),
+            ...(headers && { headers }),
+          };
           continue;
         }
         const delayMs = delays.next().value;

@@ -20,6 +20,7 @@ import type {
   Observer,
   OpenCommand,
   ToJudge,
+  Tracer,
 } from "../ports.js";
 
 export interface CommandDesk {
@@ -83,6 +84,7 @@ export function createCommandDesk(deps: {
   readonly link: CommandLink;
   readonly clock: Clock;
   readonly observer: Observer;
+  readonly tracer?: Tracer | undefined;
   readonly changed: (changes: readonly CommandChange[]) => void;
   /** Asks the next flush; `judged` or `ended` answers. */
   readonly judge: (one: ToJudge) => void;
@@ -188,8 +190,18 @@ export function createCommandDesk(deps: {
     entry.triedMs = nowMs;
     entry.of.underWay.set(entry, nowMs);
     change(entry, "sent", "handed to the broker");
-    link.send(entry.of.device, entry.request, nowMs).then(
+    const { traceparent: from } = entry.request;
+    const span =
+      from === undefined
+        ? undefined
+        : deps.tracer?.start("command publish", "producer", [from]);
+    const request =
+      span === undefined
+        ? entry.request
+        : { ...entry.request, traceparent: span.traceparent };
+    link.send(entry.of.device, request, nowMs).then(
       (delivery) => {
+        span?.end(delivery === "delivered" ? undefined : NO_SUBSCRIBER);
         if (delivery === "delivered") {
           entry.phase = "delivered";
           change(entry, "delivered", "the broker acknowledged it");
@@ -203,6 +215,7 @@ export function createCommandDesk(deps: {
         waitAgain(entry);
       },
       (error: unknown) => {
+        span?.end(error);
         change(entry, "queued", `not handed over: ${reasonOf(error)}`);
         waitAgain(entry);
       },

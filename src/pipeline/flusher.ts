@@ -17,9 +17,11 @@ import type {
   PresenceChange,
   TelemetryStore,
   ToJudge,
+  Tracer,
 } from "../ports.js";
 import { deadLetterProducer } from "./dead-letters.js";
 import { reportFlush } from "./flush-report.js";
+import { traceFlush } from "./lane-trace.js";
 import type { Patiently } from "./patience.js";
 import type { Prepared } from "./prepare.js";
 
@@ -58,6 +60,7 @@ export interface FlusherDeps {
   readonly batchMs: number;
   readonly presence: (changes: readonly StoreChange[]) => PresenceChange[];
   readonly flushed: (taken: Taken) => void;
+  readonly tracer?: Tracer | undefined;
   /** The fence is not ours any more, or a flush failed for good. */
   readonly lost: (why: "elsewhere" | "lost" | Error) => void;
 }
@@ -138,6 +141,7 @@ export function createFlusher(deps: FlusherDeps): Flusher {
   async function flushAll(): Promise<void> {
     const prepared = gathered;
     const changes = prepared.flatMap((one) => one.store);
+    const traced = traceFlush(deps.tracer, prepared, partition);
     const flush: Flush = {
       partition,
       owner: deps.owner,
@@ -150,6 +154,7 @@ export function createFlusher(deps: FlusherDeps): Flusher {
       toJudge,
       presence: [...presence, ...deps.presence(changes)],
       expectDuplicates,
+      ...(traced.begin && { step: traced.begin }),
     };
     gathered = [];
     messages = 0;
@@ -158,9 +163,12 @@ export function createFlusher(deps: FlusherDeps): Flusher {
     toJudge = [];
     const startedMs = clock();
     flushedMs = startedMs;
-    await patiently(() => register(flush));
-    const produce = deadLetterProducer(deps.deadLetters, clock, flush);
-    const result = await patiently(() => store.flush(flush, produce));
+    const result = await traced.step("transaction", async () => {
+      await patiently(() => register(flush));
+      const produce = deadLetterProducer(deps.deadLetters, clock, flush);
+      return patiently(() => store.flush(flush, produce));
+    });
+    traced.end();
     if (ended) return;
     if (result.fence === "elsewhere" || result.fence === "lost") {
       deps.lost(result.fence);

@@ -11,6 +11,7 @@ import type {
   LogWriter,
   Observer,
   TelemetryStore,
+  Tracer,
 } from "../ports.js";
 import type { Known } from "./horizon.js";
 import type { Decode } from "./prepare.js";
@@ -34,6 +35,8 @@ export interface LaneDeps {
   /** What the latest look at the log knows; null before the first. */
   readonly known: () => Known | null;
   readonly settings: LaneSettings;
+  /** Where traces are wanted. */
+  readonly tracer?: Tracer | undefined;
 }
 export interface LaneSettings {
   /** Name of this process in the fence. */

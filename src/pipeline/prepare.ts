@@ -35,6 +35,8 @@ export interface Prepared {
   readonly newestUs: number;
   /** Log time of the last record, milliseconds. */
   readonly lastRecordMs: number;
+  /** Where the flush goes on with its trace; undefined when nothing of it is traced. */
+  readonly traceparent?: string;
 }
 
 export type Decode = (record: LogRecord) => Message | DeadLetter;

@@ -1,7 +1,7 @@
 /**
  * One claim's run of a lane: from the moment its positions are known until they are not ours any more. It takes fetched
  * batches, works through them in slices (hot stage), and flushes (cold stage). What it holds is bounded: past its share the
- * feed is paused, and the rest stays in the log.
+ * feed is paused, and the rest stays in the log. (Over 300 lines: the parts of a session are put together here alone.)
  */
 import { TOPIC } from "../domain/names.js";
 import type { TwinstreamError } from "../errors.js";
@@ -10,6 +10,7 @@ import { createCommandDesk } from "./command-desk.js";
 import { createFlusher, type Stored, type Taken } from "./flusher.js";
 import { createIntake, type Intake } from "./intake.js";
 import { LANE_TOPICS, type LaneDeps } from "./lane-deps.js";
+import { traceSlice, type Traced } from "./lane-trace.js";
 import type { Patiently } from "./patience.js";
 import type { Position } from "./position.js";
 import { prepare, type Prepared } from "./prepare.js";
@@ -105,9 +106,11 @@ export function createSession(deps: LaneDeps, start: SessionStart): Session {
     presence: (changes) => presence.note(changes),
     flushed,
     lost: start.lost,
+    tracer: deps.tracer,
   });
   const desk = createCommandDesk({
     link: deps.link,
+    tracer: deps.tracer,
     clock,
     observer,
     changed: (changes) => flusher.add(changes, []),
@@ -148,23 +151,30 @@ export function createSession(deps: LaneDeps, start: SessionStart): Session {
     for (;;) {
       const slice = await queue.next();
       if (slice === null) break;
-      const prepared = await prepare(
-        slice,
-        { ...deps, actors, touch },
-        patiently,
+      const traced = traceSlice(deps.tracer, slice, partition);
+      const prepared = await traced.step("device actors", () =>
+        prepare(slice, { ...deps, actors, touch }, patiently),
       );
       await writing;
-      writing = write(prepared);
+      writing = write(prepared, traced);
       // Whatever becomes of it is met at the next await; until then it is no unhandled rejection.
       writing.catch(() => undefined);
     }
     await writing;
   }
 
-  async function write(prepared: Prepared): Promise<void> {
-    if (prepared.slice.topic === TOPIC.data) await writer.write(prepared);
-    // What Redis shows is through; its texts would be a third of what waits for the flush.
-    if (!signal.aborted) flusher.gather({ ...prepared, view: [] });
+  async function write(prepared: Prepared, traced: Traced): Promise<void> {
+    if (prepared.slice.topic === TOPIC.data)
+      await traced.step("redis", () => writer.write(prepared));
+    traced.end();
+    if (signal.aborted) return;
+    const { traceparent } = traced;
+    flusher.gather({
+      ...prepared,
+      // What Redis shows is through; its texts would be a third of what waits for the flush.
+      view: [],
+      ...(traceparent !== undefined && { traceparent }),
+    });
   }
 
   // ------------------------------------------------------------ after a flush

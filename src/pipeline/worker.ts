@@ -5,8 +5,9 @@
  */
 import type { LogRecord } from "../domain/message.js";
 import { TOPIC } from "../domain/names.js";
+import { tracedIn } from "../domain/traceparent.js";
 import { reasonOf } from "../errors.js";
-import type { Clock, LaneFeed, Observer } from "../ports.js";
+import type { Clock, LaneFeed, Observer, Span, Tracer } from "../ports.js";
 import { createPatience, type Patiently } from "./patience.js";
 import type { ClaimHandler } from "./upload-claims.js";
 import { type ClaimGroup, groupsOf, UNITS } from "./upload-groups.js";
@@ -20,6 +21,8 @@ export interface WorkerDeps {
   readonly observer: Observer;
   readonly clock: Clock;
   readonly watchdogMs: number;
+  /** Where traces are wanted. */
+  readonly tracer?: Tracer | undefined;
   /** How often it is looked after; 1 s unless given. */
   readonly tickMs?: number;
   /** Called with the reason when the process should end, to be started again. */
@@ -154,13 +157,25 @@ export function createWorker(deps: WorkerDeps): Worker {
     inWork.add(work);
   }
 
+  function trace(records: readonly LogRecord[]): Span | undefined {
+    const from = deps.tracer === undefined ? [] : tracedIn(records);
+    if (from.length === 0) return undefined;
+    return deps.tracer?.start("claims", "consumer", from, {
+      "messaging.destination.name": TOPIC.uploads,
+      "messaging.batch.message_count": records.length,
+    });
+  }
+
   async function handle(
     part: Part,
     records: readonly LogRecord[],
   ): Promise<void> {
+    const span = trace(records);
     try {
       await claims.handle(records, part.patiently, part.ending.signal);
+      span?.end();
     } catch (error) {
+      span?.end(error);
       for (const { offset } of records) part.offsets.abandon(offset);
       if (part.ending.signal.aborted) return;
       deps.giveUp(`a claim could not even be rejected: ${reasonOf(error)}`);

@@ -14,6 +14,8 @@ export interface InboundPacket {
   readonly arrivalMs: number;
   /** The connection it came on; acknowledging after a reconnect does nothing. */
   readonly connection: number;
+  /** The user property `traceparent` as the device sent it (MQTT 5); only where traces are wanted. */
+  readonly traceparent?: string;
   /** Our own `probe`, come back. */
   readonly probe?: true;
 }

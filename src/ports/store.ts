@@ -78,6 +78,8 @@ export interface Flush {
   readonly presence: readonly PresenceChange[];
   /** Go through staging at once: duplicates are expected. */
   readonly expectDuplicates: boolean;
+  /** Told where a step of the transaction begins; the answer is called at its end. Only of a flush that is traced. */
+  readonly step?: (name: string) => (error?: unknown) => void;
 }
 
 export interface RefusedRow {

@@ -61,12 +61,10 @@ async function asGrafana(
 
 test("each role answers with every metric that rules, panels and documents name", () =>
   withRunning({}, async (running) => {
-    const [processor, bridge, gateway, worker] = await Promise.all([
-      running.start("processor"),
-      running.start("bridge"),
-      running.start("gateway"),
-      running.start("worker"),
-    ]);
+    const processor = await running.start("processor");
+    const bridge = await running.start("bridge");
+    const gateway = await running.start("gateway");
+    const worker = await running.start("worker");
     const roles = [processor, bridge, gateway, worker];
     await running.simulate([
       "--devices",

@@ -101,7 +101,7 @@ function roleProcess(
           if (line.includes(labels)) sum += Number(line.split(" ").at(-1));
       return sum;
     },
-    async ready(withinMs = 30_000) {
+    async ready(withinMs = 90_000) {
       await until(
         async () => {
           if (gone) throw new Error(`${role} ended:\n${output}`);

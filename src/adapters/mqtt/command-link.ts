@@ -41,6 +41,7 @@ interface Send {
   readonly topic: string;
   readonly payload: string;
   readonly cmdId: string;
+  readonly traceparent: string | undefined;
   /** On the clock that only goes forward, milliseconds. */
   readonly expiresMs: number;
   resolve(delivery: Delivery): void;
@@ -91,6 +92,9 @@ export function createCommandLink(settings: CommandLinkSettings): CommandLink {
           messageExpiryInterval: Math.max(1, Math.floor(leftMs / 1000)),
           payloadFormatIndicator: true,
           contentType: "application/json",
+          ...(send.traceparent !== undefined && {
+            userProperties: { traceparent: send.traceparent },
+          }),
         },
       },
       (error) => {
@@ -133,6 +137,7 @@ export function createCommandLink(settings: CommandLinkSettings): CommandLink {
         topic,
         payload: commandPayload(request),
         cmdId: request.cmdId,
+        traceparent: request.traceparent,
         expiresMs: performance.now() + leftMs,
         resolve,
         reject,

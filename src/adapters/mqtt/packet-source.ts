@@ -9,7 +9,7 @@
  * An acknowledgement never crosses a reconnect: a packet id means another message on the next connection. A packet carries
  * the number of its connection, which goes up when a connection closes; what the broker got no PUBACK for comes again.
  */
-import { MqttClient } from "mqtt";
+import { type IPublishPacket, MqttClient } from "mqtt";
 import { TwinstreamError, reasonOf } from "../../errors.js";
 import { probeTopic } from "../../domain/names.js";
 import type { Clock, InboundPacket, PacketSource } from "../../ports.js";
@@ -32,6 +32,8 @@ export interface PacketSourceSettings extends Omit<MqttSettings, "role"> {
   /** Messages the broker may send ahead of their PUBACKs (MQTT 5), 1 to 65,535. */
   readonly receiveMaximum: number;
   readonly clock: Clock;
+  /** Whether a message's user property `traceparent` is looked at. */
+  readonly traced?: boolean;
   /** 30 unless told. */
   readonly keepaliveSeconds?: number;
 }
@@ -98,6 +100,7 @@ export function createPacketSource(
           arrivalMs: settings.clock(),
           connection,
           ...(packet.topic === echo && { probe: true as const }),
+          ...(settings.traced && traceOf(packet)),
         };
         if (!inbound.probe) leftovers.look(mine, packet.topic);
         if (held) {
@@ -244,4 +247,11 @@ export function createPacketSource(
     probe,
     stop,
   };
+}
+
+/** A user property may stand there several times: the first counts. */
+function traceOf({ properties }: IPublishPacket): { traceparent?: string } {
+  const given = properties?.userProperties?.["traceparent"];
+  const traceparent = Array.isArray(given) ? given[0] : given;
+  return traceparent === undefined ? {} : { traceparent };
 }

@@ -50,7 +50,7 @@ export async function flush(
       return { fence };
     }
     const result = await store(session, tools, batch, rows, beforeCommit);
-    await session.run("COMMIT");
+    await during(batch, "commit", () => session.run("COMMIT"));
     return result;
   });
 }
@@ -62,7 +62,9 @@ async function store(
   rows: readonly Row[],
   beforeCommit: (refused: readonly RefusedRow[]) => Promise<void>,
 ): Promise<FlushResult> {
-  const stored = await storeRows(session, rows, batch.expectDuplicates);
+  const stored = await during(batch, "copy", () =>
+    storeRows(session, rows, batch.expectDuplicates),
+  );
   await noteLateRows(session, facts, rows);
   const { queued, judged, ended } = await storeCommands(session, batch);
   await storeEvents(session, batch.changes);
@@ -89,6 +91,22 @@ async function store(
     ended,
     sawDuplicates: duplicates + conflicts.length > 0,
   };
+}
+
+async function during<T>(
+  { step }: Flush,
+  name: string,
+  work: () => Promise<T>,
+): Promise<T> {
+  const end = step?.(name);
+  try {
+    const answer = await work();
+    end?.();
+    return answer;
+  } catch (error) {
+    end?.(error);
+    throw error;
+  }
 }
 
 function rowsOf({ changes }: Flush): Row[] {

@@ -12,6 +12,7 @@ import {
   objectKey,
   UPLOAD_MS,
 } from "../../domain/claim-check.js";
+import { HEADER } from "../../domain/message.js";
 import { TOPIC } from "../../domain/names.js";
 import { reasonOf, TwinstreamError } from "../../errors.js";
 import type {
@@ -50,6 +51,8 @@ export interface Upload {
   readonly idempotencyKey: string | null;
   readonly body: Readable;
   readonly gzipped: boolean;
+  /** Of the request's trace, for the claim check. */
+  readonly traceparent?: string | undefined;
 }
 
 export interface Uploads {
@@ -98,7 +101,7 @@ export function createUploads(
     const intake = open(upload, rules);
     const sizes = await keep(claim, intake);
     const stored: UploadClaim = { ...claim, ...sizes, state: "stored" };
-    await announce(stored);
+    await announce(stored, upload.traceparent);
     return stored;
   }
 
@@ -158,7 +161,8 @@ export function createUploads(
         "IDEMPOTENCY_KEY_TAKEN",
         `this Idempotency-Key belongs to claim ${claim.claimId}, an upload of ${claim.originalSize} bytes uncompressed; this one has ${originalSize}. Use a key of its own`,
       );
-    if (claim.state === "stored" && !claim.announced) await announce(claim);
+    if (claim.state === "stored" && !claim.announced)
+      await announce(claim, upload.traceparent);
     return claim;
   }
 
@@ -170,9 +174,18 @@ export function createUploads(
       totalMs: UPLOAD_MS,
     });
 
-  async function announce(claim: UploadClaim): Promise<void> {
+  async function announce(
+    claim: UploadClaim,
+    traceparent?: string,
+  ): Promise<void> {
+    const record = {
+      ...claimCheckRecord(claim),
+      ...(traceparent !== undefined && {
+        headers: { [HEADER.traceparent]: traceparent },
+      }),
+    };
     try {
-      const appended = log.append(TOPIC.uploads, [claimCheckRecord(claim)]);
+      const appended = log.append(TOPIC.uploads, [record]);
       await inTime(appended, APPEND_MS, "LOG_UNREACHABLE");
     } catch (error) {
       if (!(error instanceof TwinstreamError) || !error.canRetry) throw error;

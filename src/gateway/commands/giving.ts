@@ -5,6 +5,7 @@
  */
 import { hash } from "node:crypto";
 import { monotonicFactory } from "ulid";
+import { HEADER } from "../../domain/message.js";
 import { address, TOPIC } from "../../domain/names.js";
 import { reasonOf, TwinstreamError } from "../../errors.js";
 import type {
@@ -27,6 +28,8 @@ export interface Order {
   readonly op: string;
   /** Idempotency-Key. */
   readonly key: string | null;
+  /** Of the request's trace, for the record. */
+  readonly traceparent?: string | undefined;
   /** Throws when the device cannot be given it now; asked for a new command only. */
   readonly mayBeGiven: () => Promise<void>;
 }
@@ -108,7 +111,7 @@ export function createGiving(deps: GatewayDeps): Giving {
 
   /** Puts the command on the log; what it resolves with is acknowledged there. */
   async function append(
-    { user, deviceId, body, op }: Order,
+    { user, deviceId, body, op, traceparent }: Order,
     { cmdId, createdMs }: KeyedCommand,
   ): Promise<Known> {
     const accepted: AcceptedCommand = {
@@ -119,7 +122,7 @@ export function createGiving(deps: GatewayDeps): Giving {
       expiresMs: createdMs + (body.ttl_s ?? USUAL_TTL_S) * 1000,
     };
     const at = address(user.tenant, deviceId);
-    await toLog(at, cmdId, {
+    const value = {
       kind: "command",
       tenant: user.tenant,
       device_id: deviceId,
@@ -134,7 +137,8 @@ export function createGiving(deps: GatewayDeps): Giving {
       supersedes: body.supersedes ?? null,
       precondition: body.precondition ?? null,
       extra: extraOf(body),
-    });
+    };
+    await toLog(at, cmdId, value, traceparent);
     await remember(at, accepted);
     deps.observer.emit({ type: "command", state: "accepted", count: 1 });
     return { record: null, accepted };
@@ -144,6 +148,7 @@ export function createGiving(deps: GatewayDeps): Giving {
     key: string,
     cmdId: string,
     value: object,
+    traceparent?: string,
   ): Promise<void> {
     if (waiting >= MOST_WAITING)
       throw refusal(
@@ -151,7 +156,13 @@ export function createGiving(deps: GatewayDeps): Giving {
         "the log does not answer and many commands wait for it already; this one was not taken, give it again later",
       );
     waiting += 1;
-    const record = { key, value: Buffer.from(JSON.stringify(value)) };
+    const record = {
+      key,
+      value: Buffer.from(JSON.stringify(value)),
+      ...(traceparent !== undefined && {
+        headers: { [HEADER.traceparent]: traceparent },
+      }),
+    };
     const appended = deps.log
       .append(TOPIC.commands, [record])
       .finally(() => (waiting -= 1));

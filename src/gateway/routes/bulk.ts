@@ -23,6 +23,7 @@ import { userOf } from "../auth/identity.js";
 import { type GatewayDeps, tenantOf } from "../deps.js";
 import { inTime } from "../in-time.js";
 import { refusal } from "../problems.js";
+import { traceOf } from "../traces.js";
 
 /** An upload's tenant is its user's, and known. */
 const NO_TENANTS: ReadonlySet<string> = new Set();
@@ -81,6 +82,7 @@ export function bulkRoutes(
             idempotencyKey: request.headers["idempotency-key"] ?? null,
             body: request.raw,
             gzipped: isGzipped(request),
+            ...traceOf(request),
           });
           const statusUrl = `${request.url.split("?", 1)[0]?.replace(/\/bulk\/?$/, "/claims")}/${claim.claimId}`;
           return await reply.code(202).header("location", statusUrl).send({

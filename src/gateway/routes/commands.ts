@@ -25,6 +25,7 @@ import {
   text,
 } from "../schemas.js";
 import { mustBeKnown } from "./devices.js";
+import { traceOf } from "../traces.js";
 
 const COMMANDS_A_PAGE = { usual: 100, most: 1000 };
 /** Seconds a request may wait for what becomes of its command. */
@@ -110,6 +111,7 @@ export function commandRoutes(deps: GatewayDeps): FastifyPluginAsyncTypebox {
           body,
           op,
           key: request.headers["idempotency-key"] ?? null,
+          ...traceOf(request),
           mayBeGiven: async () => {
             if (body.queue !== true) await mustBeOnline(deps, user.tenant, id);
           },
