@@ -153,10 +153,13 @@ export function createProcessor(deps: ProcessorDeps): Processor {
   function watch(): void {
     const facts = [...lanes.values()].map((lane) => {
       const stored = lane.session?.stored ?? [];
-      const data = stored.find(({ topic }) => topic === TOPIC.data);
       return {
         partition: lane.partition,
-        lag: Math.max(0, (ends[lane.partition] ?? 0) - (data?.offset ?? 0)),
+        // By what is done, not by the stored offset: that is -1 where nothing was ever stored, be there nothing to store.
+        lag: Math.max(
+          0,
+          (ends[lane.partition] ?? 0) - (lane.session?.done(TOPIC.data) ?? 0),
+        ),
         stored: stored.reduce((sum, { offset }) => sum + offset, 0),
         excused: lane.mode !== "running" || lane.waitsFor !== null,
       };

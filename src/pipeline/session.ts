@@ -46,6 +46,8 @@ export interface Session {
   resume(): void;
   tick(): Promise<void>;
   viewReconnected(): void;
+  /** Everything before it is stored, or was gone before it was read. */
+  done(topic: string): number;
   /** Records behind the end of the log as last seen. */
   lag(topic: string): number;
   /** Since the newest stored record was put on the log, seconds; 0 when nothing waits or nothing was ever stored. */
@@ -282,6 +284,7 @@ export function createSession(deps: LaneDeps, start: SessionStart): Session {
     },
     tick,
     viewReconnected: () => writer.suspect(),
+    done,
     lag,
     behindSeconds,
     get online() {
