@@ -22,7 +22,7 @@ need not be stopped: the owner of a moved partition notices and begins where it 
     .description("stored offset, log, lag and owner of each partition")
     .option("--json", "print one JSON array")
     .action(async (options: { json?: true }) => {
-      await withStanding(async ({ standing }) => {
+      await withStanding({}, async ({ standing }) => {
         console.log(options.json ? JSON.stringify(standing) : table(standing));
         if (standing.some(({ trouble }) => trouble !== null))
           process.exitCode = 1;
@@ -33,17 +33,17 @@ need not be stopped: the owner of a moved partition notices and begins where it 
     .description(
       "accept this log: partitions whose stored offset is not of it begin at its earliest record",
     )
-    .action(async () => {
-      await withStanding(async ({ standing, move }) => {
+    .option("--json", "print one JSON array of what was moved")
+    .action(async (options: { json?: true }) => {
+      await withStanding(options, async ({ standing, move }) => {
         const foreign = standing.filter(({ trouble }) => trouble !== null);
-        await move(
-          foreign.map(({ topic, partition, low }) => ({
-            topic,
-            partition,
-            offset: low,
-          })),
-          true,
-        );
+        const moves = foreign.map(({ topic, partition, low }) => ({
+          topic,
+          partition,
+          offset: low,
+        }));
+        await move(moves, true);
+        if (options.json) console.log(JSON.stringify(moves.map(moved)));
       });
     });
   command
@@ -55,37 +55,48 @@ need not be stopped: the owner of a moved partition notices and begins where it 
       readWhere,
     )
     .option("--partition <n>", "only this partition", readPartition)
-    .action(async (options: { to: number; partition?: number }) => {
-      await withStanding(async ({ standing, move, offsetsAt }) => {
-        const moves: OffsetMove[] = [];
-        for (const at of standing) {
-          if ((options.partition ?? at.partition) !== at.partition) continue;
-          const offset = await offsetsAt(at, options.to);
-          if (at.trouble === null && offset < at.nextOffset)
-            moves.push({ ...at, offset });
-        }
-        await move(moves, false);
-      });
-    });
+    .option("--json", "print one JSON array of what was moved")
+    .action(
+      async (options: { to: number; partition?: number; json?: true }) => {
+        await withStanding(options, async ({ standing, move, offsetsAt }) => {
+          const moves: OffsetMove[] = [];
+          for (const at of standing) {
+            if ((options.partition ?? at.partition) !== at.partition) continue;
+            const offset = await offsetsAt(at, options.to);
+            if (at.trouble === null && offset < at.nextOffset)
+              moves.push({ ...at, offset });
+          }
+          await move(moves, false);
+          if (options.json) console.log(JSON.stringify(moves.map(moved)));
+        });
+      },
+    );
   return command;
 }
 
 async function withStanding(
+  { json }: { json?: true },
   work: (
     tools: Awaited<ReturnType<typeof import("./offsets-standing.js").look>>,
   ) => Promise<void>,
 ): Promise<void> {
   const { look } = await import("./offsets-standing.js");
   const { loadConfig } = await import("../config.js");
-  const tools = await look(loadConfig(process.env), (line) =>
-    console.log(line),
-  );
+  const tools = await look(loadConfig(process.env), (line) => {
+    if (!json) console.log(line);
+  });
   try {
     await work(tools);
   } finally {
     await tools.close();
   }
 }
+
+const moved = ({ topic, partition, offset }: OffsetMove) => ({
+  topic,
+  partition,
+  begins_at: offset,
+});
 
 function table(standing: readonly Standing[]): string {
   if (standing.length === 0) return "no partition was ever claimed";

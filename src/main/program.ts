@@ -9,11 +9,13 @@ import { explainCommand } from "./explain.js";
 import { ledgerCommand } from "./ledger.js";
 import { dlqCommand } from "./dlq.js";
 import { drillCommand } from "./drill.js";
+import { logCommand } from "./log.js";
 import { offsetsCommand } from "./offsets.js";
 import { quarantineCommand } from "./quarantine.js";
 import { simulateCommand } from "./simulate.js";
 import { storeCommand } from "./store.js";
 import { tenantsCommand } from "./tenants.js";
+import { topCommand } from "./top.js";
 import { usersCommand } from "./users.js";
 import { validateCommand } from "./validate.js";
 
@@ -88,12 +90,14 @@ Exit codes: 0 done, 1 failed, 2 bad arguments or settings.`,
   program.addCommand(devicesCommand());
   program.addCommand(explainCommand());
   program.addCommand(ledgerCommand());
+  program.addCommand(logCommand());
   program.addCommand(dlqCommand());
   program.addCommand(quarantineCommand());
   program.addCommand(drillCommand());
   program.addCommand(simulateCommand());
   program.addCommand(storeCommand());
   program.addCommand(tenantsCommand());
+  program.addCommand(topCommand());
   program.addCommand(usersCommand());
   program.addCommand(validateCommand());
   return program;

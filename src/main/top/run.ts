@@ -1,0 +1,136 @@
+/** `twinstream top`, put together. */
+import { setTimeout as pause } from "node:timers/promises";
+import pino from "pino";
+import { createLogInspector } from "../../adapters/kafka/inspector.js";
+import { createLogSurvey } from "../../adapters/kafka/survey.js";
+import { createDeviceViewReader } from "../../adapters/redis/device-view-reader.js";
+import { createDeviceRecords } from "../../adapters/timescale/device-records.js";
+import { type Config, listOf, loadConfig } from "../../config.js";
+import { logConnection } from "../kafka-log.js";
+import type { TopOptions } from "../top.js";
+import { figuresOf } from "./figures.js";
+import { frameOf } from "./frame.js";
+import { createLooker, type Look, type LookDeps } from "./look.js";
+import { openScreen } from "./screen.js";
+
+export async function run(options: TopOptions): Promise<void> {
+  const config = loadConfig(process.env);
+  const connection = logConnection(
+    { config, log: pino({ level: "silent" }) },
+    "top",
+  );
+  const survey = createLogSurvey(connection);
+  const log = createLogInspector(connection);
+  const view = createDeviceViewReader({ url: config.REDIS_URL });
+  const records = createDeviceRecords({
+    url: config.DATABASE_READ_URL ?? config.DATABASE_URL,
+    name: "top",
+    poolMin: 0,
+    poolMax: 1,
+  });
+  const look = createLooker({
+    survey,
+    log,
+    redis: () => view.ping(),
+    database: () => records.ping(),
+    processes: processesOf(config, options.metrics),
+  });
+  try {
+    if (options.once || options.json || !process.stdout.isTTY)
+      await print(look, options);
+    else await watch(look, options);
+  } finally {
+    await Promise.allSettled([
+      survey.close(),
+      log.close(),
+      view.close(),
+      records.close(),
+    ]);
+  }
+}
+
+/** One time, or with --json alone again and again. */
+async function print(
+  look: () => Promise<Look>,
+  { interval, once, json }: TopOptions,
+): Promise<void> {
+  // `… | head` closes the pipe: it has what it wanted.
+  process.stdout.on("error", () => process.exit(0));
+  const stop = new AbortController();
+  for (const signal of ["SIGINT", "SIGTERM"] as const)
+    process.once(signal, () => stop.abort());
+  let before = await look();
+  do {
+    await pause(interval * 1000, undefined, { signal: stop.signal }).catch(
+      () => undefined,
+    );
+    if (stop.signal.aborted) return;
+    const after = await look();
+    const figures = figuresOf(before, after);
+    console.log(
+      json
+        ? JSON.stringify(figures)
+        : frameOf(figures, {
+            columns: process.stdout.columns || 160,
+            rows: 0,
+          }).join("\n"),
+    );
+    before = after;
+  } while (json && !once);
+}
+
+async function watch(
+  look: () => Promise<Look>,
+  { interval }: TopOptions,
+): Promise<void> {
+  const screen = openScreen();
+  try {
+    const title = `twinstream top   every ${interval} s, q leaves`;
+    screen.show([title, "", "looking …"]);
+    let before = await look();
+    while (!screen.left.aborted) {
+      await pause(interval * 1000, undefined, { signal: screen.left }).catch(
+        () => undefined,
+      );
+      if (screen.left.aborted) return;
+      const after = await look();
+      const { columns, rows } = screen.size();
+      const lines = frameOf(figuresOf(before, after), {
+        columns,
+        rows: rows - 2,
+      });
+      const time = new Date(after.atMs).toISOString().slice(0, 19);
+      screen.show([`${title}   ${time}Z`.slice(0, columns), "", ...lines]);
+      before = after;
+    }
+  } finally {
+    screen.restore();
+  }
+}
+
+/** As given; else as `npm start` writes them down; else the one of the settings. */
+function processesOf(
+  config: Config,
+  given: string | undefined,
+): LookDeps["processes"] {
+  if (given !== undefined)
+    return listOf(given).map((url) => ({
+      name: url.replace(/^https?:\/\//, ""),
+      url: url.replace(/\/(metrics)?$/, ""),
+    }));
+  const known = Object.entries({
+    processor: "METRICS_URL",
+    bridge: "METRICS_URL_BRIDGE",
+    gateway: "METRICS_URL_GATEWAY",
+    worker: "METRICS_URL_WORKER",
+  }).flatMap(([name, variable]) => {
+    const url = process.env[variable] ?? "";
+    return url === "" ? [] : [{ name, url: url.replace(/\/(metrics)?$/, "") }];
+  });
+  if (known.length > 0) return known;
+  const host = /^(0\.0\.0\.0|::)$/.test(config.METRICS_HOST)
+    ? "127.0.0.1"
+    : config.METRICS_HOST;
+  const at = `${host}:${config.METRICS_PORT}`;
+  return [{ name: at, url: `http://${at}` }];
+}
