@@ -1,5 +1,5 @@
 /**
- * The one place where kafkajs is set up: addresses, time limits, its log lines, its codecs, and two repairs of it.
+ * The one place where kafkajs is set up: addresses, time limits, its log lines, its codecs, and the repairs of it.
  */
 import {
   Kafka,
@@ -10,7 +10,11 @@ import {
 } from "kafkajs";
 import { readTls, type TlsFiles } from "../tls/files.js";
 import { registerCodecs } from "./codecs.js";
-import { handleRecordsOurselves, quietIdleQueues } from "./internals.js";
+import {
+  handleRecordsOurselves,
+  leaveSilentConnections,
+  quietIdleQueues,
+} from "./internals.js";
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
 /** Takes what kafkajs and this room have to say; `fields` may hold topic, partition, groupId and the like. */
@@ -67,6 +71,7 @@ const RETRY: RetryOptions = {
  */
 export function connectLog(settings: LogSettings): LogConnection {
   quietIdleQueues();
+  leaveSilentConnections();
   handleRecordsOurselves();
   registerCodecs();
   const { log, security } = settings;

@@ -53,6 +53,38 @@ export function quietIdleQueues(): void {
   repaired.add(prototype);
 }
 
+interface Connection {
+  readonly socket?: { destroy(error: Error): void };
+}
+interface ConnectionPrototype {
+  send: (this: Connection, ...request: unknown[]) => Promise<unknown>;
+}
+
+/**
+ * kafkajs gives a request up that got no answer in time, and sends the next over the same connection: one whose other end is
+ * gone without a word (a firewall forgot it, a machine vanished) is used for ever. With this it goes with the request, as in
+ * the Java client, and the next try makes a new one.
+ */
+export function leaveSilentConnections(): void {
+  refuseOtherVersion();
+  const Own = require("kafkajs/src/network/connection") as {
+    prototype: ConnectionPrototype;
+  };
+  const { prototype } = Own;
+  if (repaired.has(prototype)) return;
+  const original = prototype.send;
+  prototype.send = async function (...request) {
+    try {
+      return await original.apply(this, request);
+    } catch (error) {
+      if (error instanceof Error && error.name === "KafkaJSRequestTimeoutError")
+        this.socket?.destroy(error);
+      throw error;
+    }
+  };
+  repaired.add(prototype);
+}
+
 const BATCH = "kafkajs/src/protocol/recordBatch";
 let replaced = false;
 
