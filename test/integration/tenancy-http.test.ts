@@ -11,10 +11,12 @@ import { createAnalyticsReader } from "../../src/adapters/timescale/analytics-re
 import { createDeviceCredentials } from "../../src/adapters/timescale/device-credentials.js";
 import { createDeviceRecords } from "../../src/adapters/timescale/device-records.js";
 import { createExplainReader } from "../../src/adapters/timescale/explain-reader.js";
+import { createFleetReader } from "../../src/adapters/timescale/fleet-reader.js";
 import { createUploadDesk } from "../../src/adapters/timescale/uploads-desk.js";
 import { createDecoder, isDeadLetter } from "../../src/domain/decode.js";
 import { encodeEnvelope } from "../../src/domain/envelope.js";
 import { address, TOPIC } from "../../src/domain/names.js";
+import type { FleetSummary } from "../../src/gateway/fleet.js";
 import { createCredentials } from "../../src/pipeline/credentials.js";
 import { changeOf } from "../conformance/device-view.js";
 import { type AuthRig, withAuth } from "../support/auth-rig.js";
@@ -124,6 +126,7 @@ async function withGround(use: (rig: Ground) => Promise<void>): Promise<void> {
         },
       });
       const reader = createExplainReader({ url, name: "attack", poolMax: 1 });
+      const fleet = createFleetReader({ url, name: "attack", poolMax: 1 });
       const { writer, inspector } = createMemoryLog({ partitions: 12 });
       await writer.append(TOPIC.data, [
         {
@@ -178,6 +181,7 @@ async function withGround(use: (rig: Ground) => Promise<void>): Promise<void> {
               view,
               uploads,
               explain,
+              fleet: { reader: fleet, log: inspector },
               credentials,
               clock: Date.now,
             },
@@ -185,7 +189,7 @@ async function withGround(use: (rig: Ground) => Promise<void>): Promise<void> {
           },
         );
       } finally {
-        for (const one of [records, analytics, desk, view, book, reader])
+        for (const one of [records, analytics, desk, view, book, reader, fleet])
           await one.close();
       }
     }),
@@ -259,6 +263,18 @@ async function plant({ admin }: Tenancy, redisUrl: string): Promise<void> {
   }
 }
 
+test("a fleet in numbers is one's own", () =>
+  withGround(async (rig) => {
+    const of = async (tenant: string) => {
+      const { body } = await rig.get("/fleet", rig.as("viewer", tenant));
+      const { devices, dead_letters: letters } = body as FleetSummary;
+      return [devices.known, letters];
+    };
+    assert.equal(await of("acme"), [2, 1]);
+    assert.equal(await of("zeta"), [1, 1]);
+    assert.equal(await of("nobody"), [0, 0]);
+  }));
+
 test("no route shows, changes or commands what is another tenant's, however its device is spelt", () =>
   withGround(async (rig) => {
     const logIns = await rig.acmeLogIns();
@@ -300,6 +316,7 @@ test("no route shows, changes or commands what is another tenant's, however its 
       "/devices/{id}/explain",
       "/devices/{id}/commands",
       "/devices/{id}/commands/{cmd_id}",
+      "/telemetry/claims",
       "/telemetry/claims/{claim_id}",
       "/analytics/equipment/{uuid}/history",
     ])

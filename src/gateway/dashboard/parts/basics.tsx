@@ -206,7 +206,7 @@ export function Segments<T extends string>({
           type="button"
           key={key}
           aria-pressed={key === chosen}
-          {...(spoken !== undefined && { "aria-label": spoken })}
+          {...(spoken !== undefined && { title: spoken })}
           onClick={() => choose(key)}
         >
           {text}

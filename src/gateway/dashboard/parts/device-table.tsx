@@ -142,7 +142,7 @@ function useWindow(
 ): { readonly from: number; readonly to: number } {
   const look = () => {
     const top = list.current?.getBoundingClientRect().top ?? 0;
-    return windowOf(-top, innerHeight + Math.min(0, top), ROW_PX, count);
+    return windowOf(-top, innerHeight - Math.max(0, top), ROW_PX, count);
   };
   const [seen, setSeen] = useState(() =>
     windowOf(0, innerHeight, ROW_PX, count),

@@ -92,6 +92,9 @@ function newestOf(state: DeviceState, data: DeviceData | null): Now[] {
   for (const { name, kind, unit, track } of data?.sensors.values() ?? []) {
     const exact = track.exact.at(-1);
     if (exact === undefined) continue;
+    // The message may be newer than the readings, which are read only once.
+    const told = found.get(name);
+    if (told?.at != null && Date.parse(told.at) > Date.parse(exact)) continue;
     const value = track.values.at(-1) ?? null;
     found.set(name, {
       name,
@@ -101,7 +104,7 @@ function newestOf(state: DeviceState, data: DeviceData | null): Now[] {
           : kind === "bool" && value !== null
             ? value !== 0
             : value,
-      unit: unit ?? found.get(name)?.unit ?? null,
+      unit: unit ?? told?.unit ?? null,
       at: exact,
     });
   }

@@ -14,6 +14,8 @@ export interface Charted {
   take(updates: readonly FullMessage[]): void;
 }
 
+/** Messages held for what is read while they come. */
+const NEWEST = 200;
 /** Milliseconds between readings from the server of what only it can read. */
 const VENDOR_MS = 10_000;
 
@@ -26,6 +28,7 @@ export function useDeviceData(device: string, range: Range): Charted {
   const [version, setVersion] = useState(0);
   const [turn, setTurn] = useState(0);
   const current = useRef<DeviceData | null>(null);
+  const newest = useRef<readonly FullMessage[]>([]);
   const readMs = useRef(0);
   const of = `${device} ${range}`;
 
@@ -34,6 +37,8 @@ export function useDeviceData(device: string, range: Range): Charted {
     readData(device, range, over.signal).then(
       (data) => {
         readMs.current = Date.now();
+        // What came while it was read may be in it or not: what is there already is not taken twice.
+        for (const message of newest.current) addLive(data, message);
         current.current = data;
         setFound({ of, data, failure: null });
       },
@@ -56,6 +61,7 @@ export function useDeviceData(device: string, range: Range): Charted {
   const again = useCallback(() => setTurn((was) => was + 1), []);
   const take = useCallback((updates: readonly FullMessage[]): void => {
     const data = current.current;
+    newest.current = [...newest.current, ...updates].slice(-NEWEST);
     if (data === null) return;
     const read = updates.map((message) => addLive(data, message));
     if (read.some((one) => !one) && Date.now() - readMs.current > VENDOR_MS) {
