@@ -95,7 +95,12 @@ if (why === null)
         await uploadsAFile(desk);
         await scrollsThroughTenThousand(desk, running.http);
         await leavesAndComesBack(desk, running.http);
-        assert.equal(desk.complaints, []);
+        // The console's word on the file that was refused.
+        const refusal = /status of 400 .*\/telemetry\/bulk\)$/;
+        assert.equal(
+          desk.complaints.filter((one) => !refusal.test(one)),
+          [],
+        );
 
         const phone = await open({ width: 360, height: 740, dark: true });
         await logIn(phone, running.http, "vera");
@@ -302,7 +307,7 @@ async function scrollsThroughTenThousand(
   await page.evaluate("scrollTo(0, 1e9)");
   await page.getByRole("link", { name: "unit-09999" }).waitFor();
   await picture("ten-thousand");
-  await page.getByLabel("Search devices").fill("silent 0077");
+  await page.getByLabel("Search devices").fill("silent 00777");
   await page.getByText(/^1 of/).waitFor();
   await page.unroute(/\/api\/v1\/devices\?all=1/);
   await page.unroute(/\/api\/v1\/live/);

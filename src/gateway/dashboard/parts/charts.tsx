@@ -19,7 +19,7 @@ const SPOKEN: Readonly<Record<Range, string>> = {
   "1y": "1 year",
 };
 /** Panels at first: each costs its drawing. */
-const PANELS = 8;
+const PANELS = 12;
 const DAY_S = 86_400;
 
 export function Charts({
