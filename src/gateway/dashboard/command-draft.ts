@@ -27,7 +27,7 @@ export const EMPTY: Draft = {
 };
 
 export type Faults = Readonly<
-  Partial<Record<"op" | "params" | "ttl" | "value", string>>
+  Partial<Record<"op" | "params" | "ttl" | "value", string | undefined>>
 >;
 
 const WEEK_S = 7 * 24 * 3600;

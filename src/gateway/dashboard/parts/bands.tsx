@@ -6,7 +6,7 @@ import { bandsOf, nearest } from "../series.js";
 const WIDTH = 1000;
 const HEIGHT = 26;
 /** Percent of the width under which a word does not fit. */
-const ROOM = 7;
+const ROOM = 12;
 
 export function Bands({
   data,
@@ -63,7 +63,10 @@ export function Bands({
             key={band.fromS}
             class="band-text"
             aria-hidden="true"
-            style={{ left: `${percent(band.fromS)}%` }}
+            style={{
+              left: `${percent(band.fromS)}%`,
+              width: `${percent(band.toS) - percent(band.fromS)}%`,
+            }}
           >
             {band.text}
           </span>

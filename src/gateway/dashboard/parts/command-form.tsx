@@ -42,8 +42,11 @@ export function CommandForm({
     (name: "op" | "params" | "ttl" | "supersedes" | "point" | "value") =>
     ({
       currentTarget,
-    }: TargetedInputEvent<HTMLInputElement | HTMLTextAreaElement>) =>
+    }: TargetedInputEvent<HTMLInputElement | HTMLTextAreaElement>): void => {
       setDraft((was) => ({ ...was, [name]: currentTarget.value }));
+      // It is being corrected; whether it is right is said when it is sent.
+      setFaults((was) => ({ ...was, [name]: undefined }));
+    };
 
   function send(): void {
     const read = bodyOf(draft);
