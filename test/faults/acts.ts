@@ -55,7 +55,8 @@ export function killRole(
   };
 }
 
-async function lookAtDeath(ground: Ground, name: string): Promise<void> {
+/** Before another takes over: is what is behind an offset stored? */
+export async function lookAtDeath(ground: Ground, name: string): Promise<void> {
   try {
     await ground.invariant.check(`death of ${name}`);
   } catch (error) {

@@ -8,6 +8,7 @@ import {
   killRole,
   killService,
   least,
+  lookAtDeath,
   oneOf,
   SEEN,
   stopRole,
@@ -34,10 +35,12 @@ function storm(draw: Random, { seconds }: Knobs): Act[] {
       does: leaves
         ? `${name} leaves by ${hard ? "SIGKILL" : "SIGTERM"}`
         : `${name} joins`,
-      async run({ roles, count, note }) {
+      async run(ground) {
+        const { roles, count, note } = ground;
         if (!leaves) await roles.start(name);
         else if (hard) await roles.kill(name);
         else await roles.stop(name);
+        if (leaves && hard) await lookAtDeath(ground, name);
         count(SEEN.joins);
         note(leaves ? `${name} left` : `${name} joined`);
       },
