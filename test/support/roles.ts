@@ -63,6 +63,12 @@ export async function startRole(
   return roleProcess(child, role, `http://127.0.0.1:${port}`);
 }
 
+const alive = new Set<ChildProcess>();
+// Whatever ends this process ends them: a role without its services only tries again and again.
+process.on("exit", () => {
+  for (const child of alive) child.kill("SIGKILL");
+});
+
 function roleProcess(
   child: ChildProcess,
   role: string,
@@ -75,9 +81,11 @@ function roleProcess(
   child.stdout?.on("data", read);
   child.stderr?.on("data", read);
   let gone = false;
+  alive.add(child);
   const ended = new Promise<number | NodeJS.Signals>((resolve) =>
     child.on("close", (code, signal) => {
       gone = true;
+      alive.delete(child);
       resolve(code ?? signal ?? 0);
     }),
   );

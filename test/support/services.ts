@@ -69,13 +69,23 @@ export async function startOwnStack(
     lines,
     env: { TWINSTREAM_SERVICES: "native" },
   });
-  return {
+  const own: Stack = {
     ...stack,
     async stop() {
+      running.delete(own);
       await stack.stop({ wipe: true });
       await rm(dir, { recursive: true, force: true });
     },
   };
+  running.add(own);
+  return own;
+}
+
+const running = new Set<Stack>();
+
+/** For a process that is told to end in the midst of its work: its services would outlive it. */
+export async function stopOwnStacks(): Promise<void> {
+  await Promise.allSettled([...running].map((stack) => stack.stop()));
 }
 
 /** Runs a test against services that it shares with others: it uses names of its own, and leaves the services up. */

@@ -7,6 +7,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus, loadavg, totalmem } from "node:os";
 import { dirname } from "node:path";
 import { parseArgs } from "node:util";
+import { stopOwnStacks } from "../../support/services.js";
 import { judge, type Judged, lineOf, type Measured } from "./measured.js";
 
 /** What is kept of a run. */
@@ -101,6 +102,11 @@ export function openBench<Names extends string>(
   const list = Object.entries(settings).map(([k, v]) => `${k} ${String(v)}`);
   print(`settings: ${list.join(", ")}`);
   const figures: Judged[] = [];
+  for (const signal of ["SIGINT", "SIGTERM"] as const)
+    process.once(signal, () => {
+      console.error("interrupted: stopping what was started");
+      void stopOwnStacks().finally(() => process.exit(1));
+    });
   return {
     settings,
     number: (name) => Number(settings[name]),
