@@ -3,14 +3,15 @@
  *
  *   npm run bench                                     all, short: some ten minutes on an idle machine
  *   npm run bench -- --only drain,latency
- *   npm run bench -- --reference                      keeps the results in test/bench/results and draws deploy/plots
+ *   npm run bench -- --reference                      keeps the results in test/bench/results, draws deploy/plots, fills deploy/capacity.md
  */
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { fillPage } from "./frame/capacity-page.js";
 import { drawAll } from "./frame/plots.js";
 
 /** Each with what keeps it short enough for the whole to stay within a quarter of an hour, and the most it may take. */
@@ -36,6 +37,7 @@ const QUESTIONS: readonly (readonly [
 const PATIENCE = 3;
 const RESULTS = "test/bench/results";
 const PLOTS = "deploy/plots";
+const PAGE = "deploy/capacity.md";
 
 const { values } = parseArgs({
   options: {
@@ -68,25 +70,40 @@ for (const [n, [name, args, mostSeconds]] of asked.entries()) {
     ],
     { stdio: "inherit" },
   );
+  let why = "below a floor, or it could not be measured";
+  const end = (reason: string) => (): void => {
+    why = reason;
+    child.kill("SIGTERM");
+  };
   const late = setTimeout(
-    () => child.kill("SIGTERM"),
+    end(`not within ${mostSeconds * PATIENCE} s`),
     mostSeconds * 1000 * PATIENCE,
   );
+  const interrupted = end("interrupted");
+  process.once("SIGTERM", interrupted);
   const code = await new Promise<number | null>((done) =>
     child.on("close", done),
   );
+  process.off("SIGTERM", interrupted);
   clearTimeout(late);
-  if (code !== 0)
-    failed.push(
-      code === null ? `${name} (not within ${mostSeconds * PATIENCE} s)` : name,
-    );
+  if (code !== 0) failed.push(`${name} (${why})`);
+  if (why === "interrupted") break;
 }
-if (values.reference)
+if (values.reference) {
   for (const file of drawAll(RESULTS, PLOTS)) console.error(`drawn: ${file}`);
+  fillPage(RESULTS, PAGE);
+  // So that the lint takes them as they are.
+  execFileSync("node_modules/.bin/prettier", [
+    "--write",
+    "--log-level=warn",
+    RESULTS,
+    PAGE,
+  ]);
+}
 console.error(
   `\n${asked.length} benchmarks in ${Math.round((Date.now() - began) / 1000)} s; results in ${folder}`,
 );
 if (failed.length > 0) {
-  console.error(`below a floor, or ended: ${failed.join(", ")}`);
+  console.error(failed.join("; "));
   process.exitCode = 1;
 }
