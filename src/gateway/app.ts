@@ -27,7 +27,7 @@ import { deadLetterRoutes } from "./routes/dead-letters.js";
 import { deviceRoutes } from "./routes/devices.js";
 import { eventRoutes } from "./routes/events.js";
 import { explainRoutes } from "./routes/explain.js";
-import { fleetRoutes, meRoutes } from "./routes/fleet.js";
+import { fleetRoutes } from "./routes/fleet.js";
 import { healthRoutes } from "./routes/health.js";
 import { ingestTestRoutes } from "./routes/ingest-test.js";
 import { liveRoutes, takeWebSockets } from "./routes/live.js";
@@ -132,7 +132,7 @@ export function buildGateway(deps: GatewayDeps): FastifyInstance {
   if (settings.docs === true) document(app, deps.auth !== undefined);
   // Made once and registered under both: their state (the last command id, what is on its way) is one.
   const all = [deviceRoutes(deps), eventRoutes(deps), commandRoutes(deps)];
-  all.push(healthRoutes(deps), meRoutes(deps));
+  all.push(healthRoutes(deps));
   if (deps.fleet !== undefined) all.push(fleetRoutes(deps, deps.fleet));
   if (deps.auth !== undefined) all.push(authRoutes(deps, deps.auth));
   all.push(analyticsRoutes(deps), ingestTestRoutes(deps), adapterRoutes(deps));

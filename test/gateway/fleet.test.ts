@@ -165,25 +165,4 @@ test("a fleet that says ten thousand states gets no list of ten thousand", async
   );
 });
 
-test("whoever asks is told who they are", async () => {
-  await withAuth(async (rig) => {
-    const answer = await rig.get("/api/v1/auth/me", rig.as("operator", "acme"));
-    assert.equal(answer.body, {
-      username: "ana",
-      tenant: "acme",
-      role: "operator",
-      auth: "on",
-    });
-    assert.is((await rig.get("/auth/me")).status, 401);
-  });
-  await withGateway(async (rig) => {
-    assert.equal((await rig.get("/auth/me")).body, {
-      username: "anonymous",
-      tenant: "default",
-      role: "admin",
-      auth: "off",
-    });
-  });
-});
-
 test.run();

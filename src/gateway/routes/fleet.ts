@@ -1,6 +1,5 @@
-/** The whole fleet in one look, and who asks. */
+/** The whole fleet in one look. */
 import type { FastifyPluginAsyncTypebox } from "@fastify/type-provider-typebox";
-import { userOf } from "../auth/identity.js";
 import { type GatewayDeps, tenantOf } from "../deps.js";
 import { createFleet, type FleetDeps } from "../fleet.js";
 
@@ -20,21 +19,6 @@ export function fleetRoutes(
         },
       },
       (request) => fleet.summary(tenantOf(request)),
-    );
-  };
-}
-
-export function meRoutes(deps: GatewayDeps): FastifyPluginAsyncTypebox {
-  return async (app) => {
-    app.get(
-      "/auth/me",
-      {
-        schema: { summary: "Whom the gateway takes the request's sender for" },
-      },
-      async (request) => ({
-        ...userOf(request),
-        auth: deps.auth === undefined ? "off" : "on",
-      }),
     );
   };
 }
