@@ -344,23 +344,26 @@ const commitMax: Mutant = {
       giveUp: assert.unreachable,
     });
     await worker.start();
-    for (let n = 0; n < 3; n++) {
-      await log.writer.append(TOPIC.uploads, [
-        { key: null, value: Buffer.from("{}") },
-      ]);
-      await turns(5);
+    try {
+      for (let n = 0; n < 3; n++) {
+        await log.writer.append(TOPIC.uploads, [
+          { key: null, value: Buffer.from("{}") },
+        ]);
+        await turns(5);
+      }
+      assert.is(ends.length, 3, "all are in work");
+      for (const end of [ends[0]!, ends[2]!]) {
+        end();
+        if (planted) await tellGreatest();
+        await turns(5);
+        const told = log.committed("g", TOPIC.uploads, 0) ?? 0;
+        for (let offset = 0; offset < told; offset++)
+          holds(done.has(offset), `${offset} is told and not done`);
+      }
+    } finally {
+      ends[1]?.();
+      await worker.stop(1000);
     }
-    assert.is(ends.length, 3, "all are in work");
-    for (const end of [ends[0]!, ends[2]!]) {
-      end();
-      if (planted) await tellGreatest();
-      await turns(5);
-      const told = log.committed("g", TOPIC.uploads, 0) ?? 0;
-      for (let offset = 0; offset < told; offset++)
-        holds(done.has(offset), `${offset} is told and not done`);
-    }
-    ends[1]!();
-    await worker.stop(1000);
   },
 };
 
