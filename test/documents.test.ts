@@ -8,6 +8,7 @@ import { Settings } from "../src/config.js";
 import { DEAD_LETTER_REASONS, ERRORS, TwinstreamError } from "../src/errors.js";
 import { loadConfig } from "../src/config.js";
 import { createProgram } from "../src/main/program.js";
+import { SCENARIOS } from "./faults/registry.js";
 
 const test = suite("documents");
 const readme = readFileSync(resolve("README.md"), "utf8");
@@ -158,6 +159,21 @@ test("every route that the documents name is one of the gateway's", () => {
       );
     }
   assert.ok(named > 25, `${named} routes`);
+});
+
+test("every scenario of the fault suite that the README names is one", () => {
+  const chapter = /## What it promises[\s\S]*?(?=\n## )/.exec(readme)![0];
+  const named = [...chapter.matchAll(/`([a-z]+(?:-[a-z0-9*]+)+)`/g)].map(
+    ([, name]) => name!,
+  );
+  assert.ok(named.length > 20);
+  for (const name of named) {
+    const pattern = new RegExp(`^${name.replaceAll("*", ".+")}$`);
+    assert.ok(
+      SCENARIOS.some((scenario) => pattern.test(scenario.name)),
+      name,
+    );
+  }
 });
 
 test("the table of errors has each that the gateway answers with, as it answers", () => {
