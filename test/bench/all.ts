@@ -28,7 +28,7 @@ const QUESTIONS: readonly (readonly [
   ["latency", ["--runs", "2", "--seconds", "6"], 180],
   ["sustained", ["--runs", "1"], 180],
   ["disk", [], 120],
-  ["reads", ["--seconds", "2", "--rounds", "2"], 120],
+  ["reads", ["--seconds", "2", "--rounds", "3"], 120],
   ["upload", ["--rounds", "3"], 120],
   ["worker", ["--megabytes", "100", "--claims", "1000"], 150],
   ["history", ["--questions", "100"], 180],

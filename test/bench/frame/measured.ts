@@ -80,7 +80,7 @@ export function judge(measured: Measured): Judged {
   const side = less ? "above" : "below";
   let failure: string | null = null;
   if (floorRatio !== undefined && ratio !== null && !within(ratio, floorRatio))
-    failure = `${ratio} of the bare operation is ${side} ${floorRatio}`;
+    failure = `${ratio} of the bare operation is ${side} ${tidy(floorRatio)}`;
   if (floor !== undefined && !within(ours.median, floor))
     failure = `${ours.median} is ${side} ${floor}`;
   return {
