@@ -183,6 +183,9 @@ test("a half-open connection takes what is said, and answers nothing", () =>
     await until(() => proxy.standing() === 1, soon("it to stand"));
     assert.is(ended(), null);
     assert.is(got(), "a");
+    assert.ok(proxy.hasAbandoned());
+    client.end();
+    await until(() => !proxy.hasAbandoned(), soon("its client to let go"));
   }));
 
 test("shut refuses, cut ends, open lets in again", () =>

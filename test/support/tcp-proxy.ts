@@ -211,7 +211,9 @@ export async function startTcpProxy(target: string): Promise<TcpProxy> {
           link.pipes[direction].push(change(direction, passed));
       });
       from.on("end", () => {
-        if (!link.abandoned) link.pipes[direction].finish();
+        // Whoever lets go of an abandoned connection is rid of it.
+        if (link.abandoned) end(link);
+        else link.pipes[direction].finish();
       });
       // The other side's reset: that this side ends too is all there is to do.
       from.on("error", () => end(link));
