@@ -39,13 +39,19 @@ export function killRole(
     to: name,
     does: `kill -9 of ${name}${down > 0 ? `, down for ${down} s` : ""}`,
     async run(ground) {
-      const behind = ground.eyes.behind();
       const fromMs = performance.now();
+      const isProcessor = name.startsWith("processor");
+      // Another fault may have the log or the database down: then there is nothing to tell it by.
+      const ends = isProcessor
+        ? await ground.eyes.readEnds().catch(() => [])
+        : [];
       await ground.roles.kill(name);
       ground.count(SEEN.kills);
-      ground.note(`kill -9 of ${name}, ${behind} messages behind`);
-      if (name.startsWith("processor")) {
-        if (behind > 0) ground.count(SEEN.deaths);
+      ground.note(`kill -9 of ${name}`);
+      if (isProcessor) {
+        const stored = await ground.eyes.readStored().catch(() => ends);
+        if (ends.some((end, n) => end > (stored[n] ?? 0)))
+          ground.count(SEEN.deaths);
         await lookAtDeath(ground, name);
       }
       await pause(Math.max(0, down * 1000 - (performance.now() - fromMs)));

@@ -8,7 +8,7 @@ import { headText, resultText } from "./report.js";
 import type { Knobs } from "./scenario.js";
 import { lineOf, runTrial, scheduleOf } from "./trial.js";
 
-const SMALL: Omit<Knobs, "seed"> = { seconds: 14, rate: 300, devices: 100 };
+const SMALL: Omit<Knobs, "seed"> = { seconds: 20, rate: 300, devices: 100 };
 const SEEDS = 2 ** 31;
 const KEEP = ".twinstream/faults";
 

@@ -134,12 +134,6 @@ export function watch(config: Config) {
         0,
       );
     },
-    /** An operator moves offsets, or log or database are others: what was seen before counts no more. */
-    forget(): void {
-      lastCommitted = [];
-      lastStored = [];
-      ends.length = 0;
-    },
     /** Between these, offsets may go where they like. */
     lookAway(): () => void {
       watching = false;

@@ -11,7 +11,7 @@ export const PROCESSES = scenarios(
     schedule: (draw, { seconds }) =>
       killAgain(draw, ["processor-1"], {
         from: 4,
-        to: seconds - 6,
+        to: seconds - 4,
         // A successor waits up to 10 s for the dead one's session to end.
         every: Math.max(6, seconds / 4),
       }),
@@ -26,7 +26,7 @@ export const PROCESSES = scenarios(
     schedule: (draw, { seconds }) =>
       killAgain(draw, ["processor-1", "processor-2"], {
         from: 4,
-        to: seconds - 6,
+        to: seconds - 4,
         every: Math.max(5, seconds / 8),
         down: 2,
       }),
@@ -71,7 +71,7 @@ export const PROCESSES = scenarios(
     schedule: (draw, { seconds }) =>
       killAgain(draw, ["bridge-1"], {
         from: 4,
-        to: seconds - 6,
+        to: seconds - 4,
         every: Math.max(4, seconds / 10),
       }),
     missed: least(SEEN.kills, 1),
@@ -87,7 +87,7 @@ export const PROCESSES = scenarios(
     schedule: (draw, { seconds }) =>
       killAgain(draw, ["gateway-1", "gateway-2", "worker-1", "worker-2"], {
         from: 4,
-        to: seconds - 6,
+        to: seconds - 4,
         every: Math.max(3, seconds / 14),
         down: 1,
       }),
