@@ -137,7 +137,8 @@ async function looksAtTheFleet(tab: Tab): Promise<void> {
   await page.getByRole("link", { name: "Skip to the content" }).press("Enter");
   assert.is(await page.evaluate("document.activeElement.id"), "main");
   await page.getByRole("link", { name: "Devices" }).press("Enter");
-  assert.is(await page.evaluate("document.activeElement.id"), "heading");
+  await page.getByRole("heading", { name: "Devices" }).waitFor();
+  await page.waitForFunction("document.activeElement.id === 'heading'");
 }
 
 async function watchesTheDevice(

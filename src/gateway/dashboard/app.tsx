@@ -1,6 +1,6 @@
 /** The frame of the page: who is in, the way around, and the place one is at. */
 import { useEffect } from "preact/hooks";
-import { arrivals, place } from "./navigation.js";
+import { place } from "./navigation.js";
 import { LogIn } from "./pages/log-in.js";
 import { DeadLetters } from "./pages/dead-letters.js";
 import { Devices } from "./pages/devices.js";
@@ -45,14 +45,9 @@ const devicePage = () => import("./pages/device.js");
 
 function Shell() {
   const at = place.value;
-  const arrival = arrivals.value;
   useEffect(() => {
     document.title = `${titleOf(at)} · twinstream`;
   }, [at]);
-  useEffect(() => {
-    // A reader is told where it is now; the first arrival is the page's own loading.
-    if (arrival > 0) document.querySelector<HTMLElement>("#heading")?.focus();
-  }, [arrival]);
   useEffect(() => {
     // While nothing else is to be done, so that it is there when it is asked for.
     const timer = setTimeout(() => void devicePage().catch(() => null), 1500);

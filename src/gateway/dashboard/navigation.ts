@@ -5,7 +5,7 @@ import { type Place, placeOf, urlOf } from "./places.js";
 const current = (): string => location.pathname + location.search;
 
 export const place = signal<Place>(placeOf(current()));
-/** Counts arrivals at another place; the shell moves the focus to its heading then. */
+/** Counts arrivals at another place; its heading takes the focus then. */
 export const arrivals = signal(0);
 
 addEventListener("popstate", () => {

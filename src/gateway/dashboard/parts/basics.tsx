@@ -1,10 +1,11 @@
 /** The small parts that every page is made of. */
 import type { ComponentChildren } from "preact";
+import { useEffect, useRef } from "preact/hooks";
 import type { Asked } from "../asked.js";
 import type { Refused } from "../http.js";
 import { nowMs } from "../clock.js";
 import { agoText, exactText, momentText } from "../format.js";
-import { go } from "../navigation.js";
+import { arrivals, go } from "../navigation.js";
 import { type Place, urlOf } from "../places.js";
 
 type Children = { readonly children?: ComponentChildren };
@@ -231,9 +232,19 @@ export function More({
   );
 }
 
+/** The last arrival that a heading has taken the focus for. */
+let announced = 0;
+
+/** Takes the focus when it is shown first after an arrival, so that a reader is told where it is now; a page's own loading is none. */
 export function Heading({ children }: Children) {
+  const self = useRef<HTMLHeadingElement>(null);
+  useEffect(() => {
+    if (arrivals.peek() === announced) return;
+    announced = arrivals.peek();
+    self.current?.focus();
+  }, []);
   return (
-    <h1 id="heading" tabIndex={-1}>
+    <h1 id="heading" tabIndex={-1} ref={self}>
       {children}
     </h1>
   );
