@@ -9,7 +9,8 @@ import type { Knobs } from "./scenario.js";
 import { lineOf, runTrial, scheduleOf } from "./trial.js";
 
 const SMALL: Omit<Knobs, "seed"> = { seconds: 20, rate: 300, devices: 100 };
-const SEEDS = 2 ** 31;
+/** The same schedules each time, seen to bite; the whole suite draws its own. */
+const SEED = 20_251_128;
 const KEEP = ".twinstream/faults";
 
 /** Fails on any violation, and where the fault never bit; prints what it did, the seed among it. */
@@ -19,8 +20,7 @@ export async function holdsUnder(
 ): Promise<void> {
   const scenario = SCENARIOS.find((one) => one.name === name);
   assert.ok(scenario, `there is no scenario ${name}`);
-  const seed = Math.floor(Math.random() * SEEDS);
-  const all = { seed, ...SMALL, ...knobs };
+  const all = { seed: SEED, ...SMALL, ...knobs };
   console.log(headText(scenario, all, scheduleOf(scenario, all).map(lineOf)));
   const result = await runTrial(scenario, all, KEEP, console.log);
   console.log(resultText(result));
