@@ -46,9 +46,6 @@ await runBench(
     });
     const { admin } = database;
     try {
-      await admin.query(
-        "SELECT alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs WHERE job_id >= 1000",
-      );
       const sensors = number("devices") * number("points");
       const dayMs = Math.floor(Date.now() / 86_400_000 - 10) * 86_400_000;
       const encoder = createRowEncoder();

@@ -54,10 +54,6 @@ function* lines(): Generator<string> {
 }
 
 async function load({ admin }: TestDatabase): Promise<void> {
-  // What the policies do is done here, once, and not while something is measured.
-  await admin.query(
-    "SELECT alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs WHERE hypertable_schema = 'store'",
-  );
   await admin.query(
     `INSERT INTO equipments (id, tenant_id, equip_uuid, log_partition)
      SELECT n, 'default', 'bench-' || n, 0 FROM generate_series(1, $1::int) AS n`,

@@ -28,10 +28,6 @@ const status = suite("store status");
   "shows chunks by age, aggregates and policies on TimescaleDB",
   () =>
     withDatabase({ extension: "auto" }, async ({ url, admin }) => {
-      // The server's scheduler is not to run while the test looks.
-      await admin.query(
-        "SELECT alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs WHERE hypertable_schema = 'store'",
-      );
       await admin.query(SENSOR);
       await admin.query(ROWS);
       await admin.query(

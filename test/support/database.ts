@@ -65,6 +65,7 @@ export async function openDatabase(
         extension: options.extension ?? "auto",
         say: () => {},
       });
+    await withoutJobs(url);
     const admin = await connectAdmin(url);
     return {
       url,
@@ -94,6 +95,19 @@ export async function whyNoTimescale(): Promise<string | null> {
         : "TimescaleDB is not in shared_preload_libraries";
     }),
   );
+}
+
+/** Stops the database's own jobs, so that nothing is compressed, dropped or refreshed but by who is looking. */
+export async function withoutJobs(url: string): Promise<void> {
+  await asAdmin(url, async (admin) => {
+    const { rowCount } = await admin.query(
+      "SELECT FROM pg_extension WHERE extname = 'timescaledb'",
+    );
+    if (rowCount !== 0)
+      await admin.query(
+        "SELECT alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs WHERE job_id >= 1000",
+      );
+  });
 }
 
 /** The URL of another database, or of another user, on the same server. */

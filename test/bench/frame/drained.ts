@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import { Redis } from "ioredis";
 import pg from "pg";
+import { withoutJobs } from "../../support/database.js";
 import { runCommand, startRole } from "../../support/roles.js";
 import { type Stack, withOwnStack } from "../../support/services.js";
 import { until } from "../../support/wait.js";
@@ -61,16 +62,6 @@ export async function withBacklog(
       bytes,
     );
   });
-}
-
-/** No background job of the database's in the midst of a run. */
-export async function withoutJobs(url: string): Promise<void> {
-  const db = new pg.Client({ connectionString: url });
-  await db.connect();
-  await db.query(
-    "SELECT alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs WHERE job_id >= 1000",
-  );
-  await db.end();
 }
 
 async function drain(

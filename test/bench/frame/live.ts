@@ -2,11 +2,12 @@
 import { fileURLToPath } from "node:url";
 import { Redis } from "ioredis";
 import mqtt from "mqtt";
+import { withoutJobs } from "../../support/database.js";
 import { runCommand, startRole } from "../../support/roles.js";
 import { type Stack, withOwnStack } from "../../support/services.js";
 import { until } from "../../support/wait.js";
 import { payloadOf } from "./backlog.js";
-import { BARE, withoutJobs } from "./drained.js";
+import { BARE } from "./drained.js";
 import { cpuSeconds } from "./processes.js";
 
 const BARE_BRIDGE = fileURLToPath(
