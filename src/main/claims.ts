@@ -1,6 +1,7 @@
 /** `twinstream claims`: what became of uploads, and processing one again. */
 import { Command, InvalidArgumentError } from "commander";
 import type { ClaimState, UploadClaim, UploadStore } from "../ports.js";
+import { count } from "./arguments.js";
 
 const STATES: readonly ClaimState[] = [
   "receiving",
@@ -28,7 +29,7 @@ kept for FILE_RETENTION_DAYS, a stored one's only with DELETE_FILE_AFTER_PROCESS
     .description("uploads, newest first")
     .option("--tenant <name>", "of this tenant only")
     .option("--state <state>", STATES.join(", "), readState)
-    .option("--limit <n>", "at most so many", readLimit, 50)
+    .option("--limit <n>", "at most so many", count, 50)
     .option("--json", "print one JSON array")
     .action(async (options: ListOptions) => {
       await withStore(async (store) => {
@@ -44,21 +45,28 @@ kept for FILE_RETENTION_DAYS, a stored one's only with DELETE_FILE_AFTER_PROCESS
     .command("show")
     .argument("<id>", "claim id")
     .description("one upload, with its first errors, as JSON")
-    .action(async (id: string) => {
+    .option("--json", "on one line")
+    .action(async (id: string, { json }: { json?: true }) => {
       await withStore(async (store) => {
-        console.log(JSON.stringify(await found(store, id), null, 2));
+        const claim = await found(store, id);
+        console.log(JSON.stringify(claim, null, json ? undefined : 2));
       });
     });
   command
     .command("reprocess")
     .argument("<id>", "claim id")
     .description("process an upload again from its kept file")
-    .action(async (id: string) => {
+    .option("--json", "print the claim as one JSON object")
+    .action(async (id: string, { json }: { json?: true }) => {
       await withStore(async (store) => {
         const { reprocess } = await import("./claims-reprocess.js");
         await found(store, id);
         await reprocess(store, id);
-        console.log(`claim ${id} is on the log again`);
+        console.log(
+          json
+            ? JSON.stringify(await found(store, id))
+            : `claim ${id} is on the log again`,
+        );
       });
     });
   return command;
@@ -136,11 +144,4 @@ function readState(text: string): ClaimState {
   if (state === undefined)
     throw new InvalidArgumentError(`one of ${STATES.join(", ")}`);
   return state;
-}
-
-function readLimit(text: string): number {
-  const limit = Number(text);
-  if (!Number.isInteger(limit) || limit < 1)
-    throw new InvalidArgumentError("a whole number from 1 on");
-  return limit;
 }

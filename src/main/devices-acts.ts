@@ -47,6 +47,11 @@ export interface RevokeOptions extends Common {
   readonly username?: string;
 }
 
+export interface InitOptions {
+  readonly asAnyDevice?: boolean;
+  readonly json?: true;
+}
+
 /** Devices whose credentials are made together; each is shown as soon as its batch is done. */
 const BATCH = 100;
 const HOUR_MS = 3_600_000;
@@ -195,7 +200,7 @@ async function revoke(
 
 async function init(
   { config, audit }: Tools,
-  asAnyDevice: boolean,
+  { asAnyDevice = false, json }: InitOptions,
 ): Promise<void> {
   const username = await prepareServiceAccount({
     adminUrl: config.MQTT_ADMIN_URL ?? null,
@@ -206,7 +211,11 @@ async function init(
     asAnyDevice,
   });
   audit("devices init", username, null, true);
-  console.log(`the broker knows ${username}, the account of MQTT_URL`);
+  console.log(
+    json
+      ? JSON.stringify({ username })
+      : `the broker knows ${username}, the account of MQTT_URL`,
+  );
 }
 
 /** A line of the audit log for each device, whatever comes of it. */

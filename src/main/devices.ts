@@ -1,6 +1,6 @@
 /** `twinstream devices`: what devices log in to the broker with. Passwords are shown once, on stdout alone. */
 import { Command, InvalidArgumentError, Option } from "commander";
-import { isSegment } from "../domain/names.js";
+import { segment } from "./arguments.js";
 import type * as Acts from "./devices-acts.js";
 import { releaseCommand } from "./quarantine.js";
 
@@ -100,8 +100,9 @@ export function devicesCommand(): Command {
       "--as-any-device",
       "let it speak and listen as any device too; for a demo only",
     )
-    .action((options: { asAnyDevice?: true }) =>
-      act((acts, tools) => acts.init(tools, options.asAnyDevice === true)),
+    .addOption(json())
+    .action((options: Acts.InitOptions) =>
+      act((acts, tools) => acts.init(tools, options)),
     );
   command.addCommand(releaseCommand());
   return command;
@@ -112,14 +113,6 @@ async function act(
 ): Promise<void> {
   const { acts, withTools } = await import("./devices-acts.js");
   await withTools((tools) => work(acts, tools));
-}
-
-function segment(text: string): string {
-  if (!isSegment(text))
-    throw new InvalidArgumentError(
-      `${JSON.stringify(text)} must be 1 to 128 of [A-Za-z0-9._:-]`,
-    );
-  return text;
 }
 
 function hours(text: string): number {

@@ -78,9 +78,13 @@ Exit codes: 0 done, 1 failed, 2 bad arguments or settings.`,
     .description(
       "make or bring up to date the topics and the schema; harmless to repeat",
     )
-    .action(async () => {
+    .option("--json", "print one JSON object; what is done goes to stderr")
+    .action(async ({ json }: { json?: true }) => {
       const { migrate } = await import("./migrate.js");
-      await migrate((line) => console.log(line));
+      const done = await migrate((line) =>
+        json ? console.error(line) : console.log(line),
+      );
+      if (json) console.log(JSON.stringify(done));
     });
   program.addCommand(adaptersCommand());
   program.addCommand(capacityCommand());

@@ -21,7 +21,11 @@ test("a wiped log is refused until it is adopted; then everything goes on", asyn
 
     await stack.services.kafka.wipe();
     await stack.services.kafka.start();
-    assert.is((await runCommand(["migrate"], env)).code, 0);
+    const { code, output } = await runCommand(["migrate", "--json"], env);
+    assert.is(code, 0, output);
+    const made = JSON.parse(output.trim().split("\n").at(-1)!);
+    assert.ok(made.topics.includes("iot-data"), output);
+    assert.equal(made.applied, []);
     const again = await startRole("processor", env);
     try {
       await until(() => again.output().includes("offsets adopt"), {

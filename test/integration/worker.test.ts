@@ -291,8 +291,15 @@ test("reprocessing from the kept file changes nothing that is there", async () =
               + (SELECT count(*) FROM sensors) AS count`,
       );
     const before = await everything();
-    const { code, output } = await rig.command("claims", "reprocess", claimId);
+    const { code, output } = await rig.command(
+      "claims",
+      "reprocess",
+      claimId,
+      "--json",
+    );
     assert.is(code, 0, output);
+    const reopened = JSON.parse(output.trim().split("\n").at(-1)!);
+    assert.is(reopened.claimId, claimId);
     const second = await rig.ended(claimId);
     assert.ok(second.finishedMs! >= first.finishedMs!);
     assert.equal(second.readings, { stored: 0, duplicate: 1, failed: 2 });
