@@ -38,8 +38,10 @@ export interface Evidence {
 export interface Shown {
   /** Time of the last state, microseconds; null when there is none. */
   readonly timeUs: number | null;
-  /** Messages in the history. */
-  readonly history: number;
+  /** Of its payload, as `Logged` has it; null when there is none. */
+  readonly sha256: string | null;
+  /** The same of the messages in the history. */
+  readonly history: ReadonlySet<string>;
 }
 
 /** Counts are messages, each counted once however often it was sent; lists name `device seq`, or what is known. */
@@ -69,7 +71,7 @@ export interface Comparison {
   readonly misjudged: readonly string[];
   /** On the log behind a message that the device sent later. */
   readonly outOfOrder: readonly string[];
-  /** Devices whose last state is not their newest, or whose history is not whole. */
+  /** Devices whose last state is not their newest message, or whose history has others than theirs. */
   readonly stale: readonly string[];
 }
 
@@ -235,29 +237,38 @@ function outOfOrder(
   return found;
 }
 
+const NOTHING: Shown = { timeUs: null, sha256: null, history: new Set() };
+
 function stale(
   { logged, letters }: Evidence,
   shown: ReadonlyMap<string, Shown>,
 ): string[] {
   const found: string[] = [];
   for (const [dev, all] of groupedBy(logged, (one) => one.dev)) {
-    let newest: { orderUs: number; offset: number; timeUs: number } | null =
-      null;
+    let newest: Newest | null = null;
     const messages = new Set<string>();
-    for (const one of all) {
-      const { reading, arrivalUs, offset } = one;
-      if (reading === null || letters.has(place(one))) continue;
-      messages.add(one.sha256);
+    for (const { reading, arrivalUs, offset, sha256, partition } of all) {
+      if (reading === null || letters.has(place({ partition, offset })))
+        continue;
+      messages.add(sha256);
       const { timeUs } = reading;
-      const candidate = { orderUs: orderOf(timeUs, arrivalUs), offset, timeUs };
+      const orderUs = orderOf(timeUs, arrivalUs);
+      const candidate: Newest = { orderUs, offset, timeUs, sha256 };
       if (isLater(candidate, newest)) newest = candidate;
     }
     if (newest === null) continue;
-    const { timeUs, history } = shown.get(dev) ?? { timeUs: null, history: 0 };
+    const { timeUs, sha256, history } = shown.get(dev) ?? NOTHING;
     if (timeUs !== newest.timeUs)
       found.push(`${dev}: last state of ${timeUs}, not ${newest.timeUs}`);
-    if (history !== messages.size)
-      found.push(`${dev}: ${history} of ${messages.size} in the history`);
+    else if (sha256 !== newest.sha256)
+      found.push(`${dev}: last state with another payload than was sent`);
+    const there = [...messages].filter((one) => history.has(one)).length;
+    if (there !== messages.size)
+      found.push(`${dev}: ${there} of ${messages.size} in the history`);
+    if (history.size > there)
+      found.push(`${dev}: ${history.size - there} others in the history`);
   }
   return found;
 }
+
+type Newest = Parameters<typeof isLater>[0] & Pick<Shown, "timeUs" | "sha256">;

@@ -140,10 +140,15 @@ test("a deleted, added, swapped or doubled row, a gap in the history, a letter a
       ({ found, kinds } = await counts());
       assert.is(kinds["stale"], 1);
       assert.match(found.stale[0]!, `${gap}: `);
-      await redis.hset(`device:last_state:${lost.device}`, "timestamp", "1");
+      const last = `device:last_state:${lost.device}`;
+      const payload = await redis.hget(last, "payload");
+      await redis.hset(last, "payload", payload!.replace("}", " }"));
+      ({ kinds } = await counts());
+      assert.is(kinds["stale"], 2, "a last state with another payload");
+      await redis.hset(last, "timestamp", "1");
       ({ kinds } = await counts());
       assert.is(kinds["stale"], 2, "a last state that went back");
-      await redis.del(`device:last_state:${lost.device}`);
+      await redis.del(last);
       ({ kinds } = await counts());
       assert.is(kinds["stale"], 2, "a last state that is gone");
     } finally {

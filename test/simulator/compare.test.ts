@@ -93,13 +93,13 @@ function faultless(): World {
       world.letters.set(place(logged), message.reason);
     if (reading === null) continue;
     const at = instant(dev, reading.timeUs);
-    const { timeUs, history } = world.shown.get(dev) ?? {
-      timeUs: 0,
-      history: 0,
-    };
+    const { sha256 } = logged;
+    const before = world.shown.get(dev);
+    const isNewest = reading.timeUs >= (before?.timeUs ?? 0);
     world.shown.set(dev, {
-      timeUs: Math.max(timeUs ?? 0, reading.timeUs),
-      history: history + (world.rows.has(at) ? 0 : 1),
+      timeUs: isNewest ? reading.timeUs : before!.timeUs,
+      sha256: isNewest ? sha256 : before!.sha256,
+      history: new Set([...(before?.history ?? []), sha256]),
     });
     world.rows.set(at, reading.values);
   }
@@ -130,6 +130,11 @@ function placeOf(world: World, wanted: (attempt: Attempt) => boolean): number {
   assert.ok(n >= 0);
   return n;
 }
+
+const without = (shown: Shown, sha256: string): Shown => ({
+  ...shown,
+  history: new Set([...shown.history].filter((one) => one !== sha256)),
+});
 
 const atOf = ({ dev, reading }: Logged) => instant(dev, reading!.timeUs);
 
@@ -184,9 +189,9 @@ test("what the broker took and the log has not is the broker's loss, what it did
   const n = placeOf(world, isStored);
   world.rows.delete(atOf(world.logged[n]!));
   world.logged.splice(n, 1);
-  const { dev } = world.attempts[n]!;
+  const { dev, sha256 } = world.attempts[n]!;
   const before = world.shown.get(dev)!;
-  world.shown.set(dev, { ...before, history: before.history - 1 });
+  world.shown.set(dev, without(before, sha256));
   assert.equal(kindsIn(found(world)), ["brokerLoss"]);
   world.attempts[n] = { ...world.attempts[n]!, outcome: "unknown" };
   assert.equal(kindsIn(found(world)), []);
@@ -230,13 +235,21 @@ test("a dead letter that is gone is missing, and one of a good message or for an
   assert.ok(kindsIn(found(world)).includes("misjudged"));
 });
 
-test("a last state that is not the newest, and a gap in the history, are stale", () => {
+test("a last state that is not the newest or not as it was sent, and a gap or a stranger in the history, are stale", () => {
   const world = faultless();
   const [dev, shown] = [...world.shown][0]!;
-  world.shown.set(dev, { ...shown, timeUs: shown.timeUs! - 1 });
-  assert.equal(kindsIn(found(world)), ["stale"]);
-  world.shown.set(dev, { ...shown, history: shown.history - 1 });
-  assert.equal(kindsIn(found(world)), ["stale"]);
+  const strange = "0".repeat(64);
+  for (const other of [
+    { ...shown, timeUs: shown.timeUs! - 1 },
+    { ...shown, sha256: strange },
+    without(shown, [...shown.history][0]!),
+    { ...shown, history: new Set([...shown.history, strange]) },
+  ]) {
+    world.shown.set(dev, other);
+    const result = found(world);
+    assert.equal(kindsIn(result), ["stale"]);
+    assert.is(result.stale.length, 1);
+  }
 });
 
 test.run();

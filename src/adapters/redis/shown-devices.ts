@@ -1,16 +1,19 @@
 /** What the view shows of many devices, for a comparison with what their sender knows. */
+import { hash } from "node:crypto";
 import { historyKey, lastStateKey } from "../../domain/names.js";
 import { connect } from "./connect.js";
 
 export interface ShownDevice {
   /** Of the last state, Unix seconds; null when there is none. */
   readonly timestamp: number | null;
-  /** Messages in the history. */
-  readonly history: number;
+  /** SHA-256 of the payload in the last state, hex; null when there is none. */
+  readonly sha256: string | null;
+  /** The same of each message in the history. */
+  readonly history: ReadonlySet<string>;
 }
 
 /** Devices asked for in one pipeline. */
-const AT_ONCE = 500;
+const AT_ONCE = 100;
 const SILENCE_MS = 5000;
 
 /** By address. @throws TwinstreamError VIEW_UNREACHABLE */
@@ -31,20 +34,33 @@ export async function readShownDevices(
         const pairs = await Promise.all(
           some.map((address) =>
             Promise.all([
-              redis.hget(lastStateKey(address), "timestamp"),
-              redis.zcard(historyKey(address)),
+              redis.hmget(lastStateKey(address), "timestamp", "payload"),
+              redis.zrange(historyKey(address), 0, "-1"),
             ]),
           ),
         );
-        for (const [n, [timestamp, history]] of pairs.entries())
+        for (const [n, [last, history]] of pairs.entries()) {
+          const [timestamp = null, payload = null] = last;
           shown.set(some[n]!, {
             timestamp: timestamp === null ? null : Number(timestamp),
-            history,
+            sha256: payload === null ? null : hash("sha256", payload),
+            history: new Set(history.map(payloadHash)),
           });
+        }
       });
     }
     return shown;
   } finally {
     await link.close();
   }
+}
+
+/** Of the device's own bytes within a full message, see `fullMessage`. */
+function payloadHash(member: string): string {
+  const name = ',"payload":';
+  const from = member.indexOf(name) + name.length;
+  return hash(
+    "sha256",
+    member.slice(from, member.lastIndexOf(',"timestamp":')),
+  );
 }

@@ -120,10 +120,10 @@ export async function compareWithStores(
     const letters = await store.letters(DEFAULT_TENANT, prefix);
     const view = await readShownDevices(config.REDIS_URL, devices);
     const shown = new Map<string, Shown>();
-    for (const [address, { timestamp, history }] of view)
+    for (const [address, { timestamp, ...texts }] of view)
       shown.set(address, {
         timeUs: timestamp === null ? null : Math.round(timestamp * 1e6),
-        history,
+        ...texts,
       });
     return compare(attempts, {
       logged,
