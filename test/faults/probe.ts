@@ -1,10 +1,11 @@
 /**
- * Quiet devices beside a fleet, a few in every partition: how long each of their messages takes from the publish until a
- * subscriber of Redis has it, and whether any came out of order.
+ * Quiet devices beside a fleet, a few in every partition: how long each of their messages takes from the publish until
+ * whoever listens has it, and whether any came out of order.
  */
 import { Redis } from "ioredis";
 import mqtt from "mqtt";
 import { partitionOf } from "../../src/domain/partition.js";
+import { until } from "../support/wait.js";
 import type { Ground } from "./ground.js";
 
 const PREFIX = "probe-";
@@ -18,7 +19,16 @@ interface Sample {
   readonly latencyMs: number;
 }
 
+/** Hears the full messages of these devices from now on; answers what ends it. */
+export type Listen = (
+  ground: Ground,
+  ids: readonly string[],
+  hear: (text: string) => void,
+) => Promise<() => Promise<unknown>>;
+
 export interface Probe {
+  /** No more is sent from now on; resolves with how many messages were not heard within the time. */
+  end(withinMs: number): Promise<number>;
   /** Milliseconds below which so large a share of the messages of these partitions, sent in between, stayed; null for none. */
   latency(
     share: number,
@@ -43,7 +53,21 @@ export function idsIn(
   return ids;
 }
 
-export async function startProbe(ground: Ground): Promise<Probe> {
+const subscribed: Listen = async (ground, _ids, hear) => {
+  const redis = new Redis(ground.env["REDIS_URL"]!);
+  redis.on("error", () => undefined);
+  redis.on("pmessage", (_pattern: string, _channel: string, text: string) =>
+    hear(text),
+  );
+  await redis.psubscribe(`device-updates:${PREFIX}*`);
+  return () => redis.quit();
+};
+
+/** @param listen a subscriber of Redis unless given */
+export async function startProbe(
+  ground: Ground,
+  listen = subscribed,
+): Promise<Probe> {
   const all = ground.config.IOT_PARTITIONS;
   const devices = Array.from({ length: all }, (_, partition) =>
     idsIn(PREFIX, EACH, all, (one) => one === partition).map((id) => ({
@@ -56,30 +80,35 @@ export async function startProbe(ground: Ground): Promise<Probe> {
     clientId: "probe",
   });
   client.on("error", () => undefined);
-  const redis = new Redis(ground.env["REDIS_URL"]!);
-  redis.on("error", () => undefined);
-  await redis.psubscribe(`device-updates:${PREFIX}*`);
   const sent = new Map<string, { partition: number; sentMs: number }>();
   const samples: Sample[] = [];
   const last = new Map<string, number>();
   let number = 0;
-  redis.on("pmessage", (_pattern: string, channel: string, text: string) => {
-    const { payload } = JSON.parse(text) as { payload: { probe: number } };
-    const key = `${channel} ${payload.probe}`;
+  const hear = (text: string): void => {
+    const { device_id: id, payload } = JSON.parse(text) as {
+      device_id: string;
+      payload: { probe: number };
+    };
+    const key = `${id} ${payload.probe}`;
     const one = sent.get(key);
     if (one === undefined) return;
     sent.delete(key);
-    if (payload.probe < (last.get(channel) ?? 0))
-      ground.violation(`${channel}: ${payload.probe} came after a later one`);
-    last.set(channel, payload.probe);
+    if (payload.probe < (last.get(id) ?? 0))
+      ground.violation(`${id}: ${payload.probe} came after a later one`);
+    last.set(id, payload.probe);
     samples.push({ ...one, latencyMs: performance.now() - one.sentMs });
-  });
+  };
+  const stopListening = await listen(
+    ground,
+    devices.map(({ id }) => id),
+    hear,
+  );
   const timers = devices.map(({ id, partition }, n) =>
     setTimeout(
       () => {
         timers[n] = setInterval(() => {
           number += 1;
-          sent.set(`device-updates:${id} ${number}`, {
+          sent.set(`${id} ${number}`, {
             partition,
             sentMs: performance.now(),
           });
@@ -91,11 +120,22 @@ export async function startProbe(ground: Ground): Promise<Probe> {
       (n * EVERY_MS) / devices.length,
     ),
   );
-  ground.onEnd(async () => {
+  const stopSending = (): void => {
     for (const timer of timers) clearInterval(timer);
-    await Promise.all([client.endAsync(true), redis.quit()]);
+  };
+  ground.onEnd(async () => {
+    stopSending();
+    await Promise.all([client.endAsync(true), stopListening()]);
   });
   return {
+    async end(withinMs) {
+      stopSending();
+      await until(() => sent.size === 0, {
+        withinMs,
+        what: "every message of the probe to be heard",
+      }).catch(() => undefined);
+      return sent.size;
+    },
     latency(share, fromMs, toMs, partitions) {
       const found = samples
         .filter(

@@ -6,6 +6,7 @@ import { FROZEN } from "./scenarios/frozen.js";
 import { LINKS } from "./scenarios/links.js";
 import { OUTAGES } from "./scenarios/outages.js";
 import { PROCESSES } from "./scenarios/processes.js";
+import { READERS } from "./scenarios/readers.js";
 import { SERVICES } from "./scenarios/services.js";
 import { STORMS } from "./scenarios/storms.js";
 
@@ -16,6 +17,7 @@ export const SCENARIOS: readonly Scenario[] = [
   ...LOGS,
   ...INPUT,
   ...STORMS,
+  ...READERS,
   ...LINKS,
   ...OUTAGES,
 ];
