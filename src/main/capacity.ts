@@ -3,6 +3,7 @@ import { Command, InvalidArgumentError } from "commander";
 import type { Headroom } from "../domain/capacity.js";
 import { count } from "./arguments.js";
 import type { Capacity, RoleLoad } from "./capacity-look.js";
+import { table } from "./table.js";
 
 /** From here on a part is called nearly full. */
 const NEARLY = 0.8;
@@ -128,7 +129,7 @@ export function shown(capacity: Capacity): string {
   const parts = [
     `now: ${some(capacity.messagesPerSecond)} messages/s, ${some(capacity.pointsPerSecond)} new readings/s (over ${some(capacity.seconds)} s)`,
     "",
-    table(
+    table([
       [
         "role",
         "messages/s",
@@ -138,17 +139,17 @@ export function shown(capacity: Capacity): string {
         "actors",
         "lag",
       ],
-      capacity.roles.map(roleRow),
-    ),
+      ...capacity.roles.map(roleRow),
+    ]),
     "",
     `log: ${some(log.recordsPerSecond)} records/s, ${bytes(log.bytesPerSecond)}/s on ${log.partitions} partitions, the busiest with ${percent(log.busiestShare)} (even: ${percent(1 / log.partitions)})`,
     `redis: ${whole(redis.keys)} keys in ${bytes(redis.usedBytes)}`,
     `database: ${bytes(database.bytes)}; raw rows ${whole(database.rows)} in ${bytes(database.rawBytes)}; ${whole(database.rowsPerDay)} rows a day at this rate`,
     "",
-    table(
+    table([
       ["what fills", "", "used", "of", "", "full at"],
-      headroom.map(loadRow),
-    ),
+      ...headroom.map(loadRow),
+    ]),
     ...headroom
       .filter(({ share }) => share >= NEARLY)
       .flatMap(({ part, what, remedy }) => [
@@ -159,7 +160,7 @@ export function shown(capacity: Capacity): string {
     "",
     devices.seen === 0
       ? `no device said anything within ${log.windowSeconds} s`
-      : table(
+      : table([
           [
             `costliest of ${whole(devices.seen)} devices`,
             "messages/s",
@@ -168,7 +169,7 @@ export function shown(capacity: Capacity): string {
             "CPU ms/s",
             "share",
           ],
-          devices.top.map((one) => [
+          ...devices.top.map((one) => [
             one.device,
             some(one.messagesPerSecond),
             some(one.pointsPerSecond),
@@ -176,7 +177,7 @@ export function shown(capacity: Capacity): string {
             some(one.cpuMs),
             percent(one.share),
           ]),
-        ),
+        ]),
   ];
   return parts.join("\n");
 }
@@ -217,23 +218,4 @@ function loadRow({ part, what, used, full, unit, share, fullAt }: Headroom) {
     percent(share),
     fullAt === null ? "" : `${whole(fullAt)} messages/s`,
   ];
-}
-
-function table(
-  head: readonly string[],
-  rows: readonly (readonly string[])[],
-): string {
-  // A row that says one thing at length makes no column wider.
-  const whole = rows.filter((row) => row.length === head.length);
-  const width = head.map((_, i) =>
-    Math.max(...[head, ...whole].map((row) => row[i]!.length)),
-  );
-  return [head, ...rows]
-    .map((row) =>
-      row
-        .map((cell, i) => cell.padEnd(width[i]!))
-        .join("  ")
-        .trimEnd(),
-    )
-    .join("\n");
 }

@@ -2,6 +2,7 @@
 import { Command, InvalidArgumentError } from "commander";
 import type { ClaimState, UploadClaim, UploadStore } from "../ports.js";
 import { count } from "./arguments.js";
+import { table } from "./table.js";
 
 const STATES: readonly ClaimState[] = [
   "receiving",
@@ -38,7 +39,9 @@ kept for FILE_RETENTION_DAYS, a stored one's only with DELETE_FILE_AFTER_PROCESS
           state: options.state ?? null,
           limit: options.limit,
         });
-        console.log(options.json ? JSON.stringify(claims) : table(claims));
+        console.log(
+          options.json ? JSON.stringify(claims) : claimsTable(claims),
+        );
       });
     });
   command
@@ -104,7 +107,7 @@ async function found(store: UploadStore, id: string): Promise<UploadClaim> {
   return claim;
 }
 
-function table(claims: readonly UploadClaim[]): string {
+function claimsTable(claims: readonly UploadClaim[]): string {
   if (claims.length === 0) return "no claims";
   const rows = claims.map((claim) => [
     claim.claimId,
@@ -126,17 +129,7 @@ function table(claims: readonly UploadClaim[]): string {
     "received",
     "first error",
   ];
-  const widths = head.map((title, i) =>
-    Math.max(title.length, ...rows.map((row) => row[i]!.length)),
-  );
-  return [head, ...rows]
-    .map((row) =>
-      row
-        .map((cell, i) => cell.padEnd(widths[i]!))
-        .join("  ")
-        .trimEnd(),
-    )
-    .join("\n");
+  return table([head, ...rows]);
 }
 
 function readState(text: string): ClaimState {

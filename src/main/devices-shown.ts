@@ -1,5 +1,6 @@
 /** Device credentials as the command line shows them. */
 import type { Credential, IssuedCredential } from "../ports.js";
+import { table } from "./table.js";
 
 const iso = (ms: number | null): string | null =>
   ms === null ? null : new Date(ms).toISOString();
@@ -41,25 +42,16 @@ export function deviceTable(
 ): string {
   if (found.length === 0)
     return "no credentials; make some with: twinstream devices add";
-  const rows = found.map((one) => [
-    one.tenant,
-    one.deviceId,
-    one.username,
-    stateOf(one, missing),
-    `since ${day(one.createdMs)}`,
-    one.state === "active" ? `to be replaced ${day(one.expiresMs)}` : "",
-  ]);
-  const widths = rows[0]!.map((_, column) =>
-    Math.max(...rows.map((row) => row[column]!.length)),
+  return table(
+    found.map((one) => [
+      one.tenant,
+      one.deviceId,
+      one.username,
+      stateOf(one, missing),
+      `since ${day(one.createdMs)}`,
+      one.state === "active" ? `to be replaced ${day(one.expiresMs)}` : "",
+    ]),
   );
-  return rows
-    .map((row) =>
-      row
-        .map((cell, column) => cell.padEnd(widths[column]!))
-        .join("  ")
-        .trimEnd(),
-    )
-    .join("\n");
 }
 
 function stateOf(one: Credential, missing: ReadonlySet<string>): string {

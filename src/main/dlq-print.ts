@@ -2,6 +2,7 @@
 import { isUtf8 } from "node:buffer";
 import { whyNotReplayable } from "../domain/replay.js";
 import type { LetterCause, LetterFilter, StoredLetter } from "../ports.js";
+import { table } from "./table.js";
 
 /** Characters of a payload that a terminal is given. */
 const SHOWN_PAYLOAD = 4000;
@@ -99,20 +100,6 @@ const payloadText = (payload: Buffer): string =>
     ? // No device is to move an operator's cursor.
       payload.toString("utf8").replace(/[\p{Cc}\p{Cf}]/gu, "\uFFFD")
     : `(base64) ${payload.toString("base64")}`;
-
-function table(rows: readonly (readonly string[])[]): string {
-  const widths = rows[0]!.map((_, i) =>
-    Math.max(...rows.map((row) => row[i]!.length)),
-  );
-  return rows
-    .map((row) =>
-      row
-        .map((cell, i) => cell.padEnd(widths[i]!))
-        .join("  ")
-        .trimEnd(),
-    )
-    .join("\n");
-}
 
 /** A filter in words, for the audit log. */
 export const selectionText = (filter: LetterFilter): string =>

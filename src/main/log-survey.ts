@@ -9,6 +9,7 @@ import {
 import { loadConfig } from "../config.js";
 import { TwinstreamError } from "../errors.js";
 import { logConnection } from "./kafka-log.js";
+import { table } from "./table.js";
 
 async function withSurvey(
   work: (survey: LogSurvey) => Promise<void>,
@@ -59,9 +60,9 @@ export const showGroups = (
   });
 
 function topicTable(topics: readonly SurveyedTopic[]): string {
-  return table(
+  return table([
     ["topic", "partitions", "records", "kept", ""],
-    topics.map(({ topic, partitions, retentionMs }) => {
+    ...topics.map(({ topic, partitions, retentionMs }) => {
       const missing = partitions.filter((one) => one.inSync < one.replicas);
       return [
         topic,
@@ -71,13 +72,13 @@ function topicTable(topics: readonly SurveyedTopic[]): string {
         missing.length === 0 ? "" : `${missing.length} without all replicas`,
       ];
     }),
-  );
+  ]);
 }
 
 const partitionTable = (topics: readonly SurveyedTopic[]): string =>
-  table(
+  table([
     ["partition", "first", "next", "records", "leader", "replicas"],
-    topics.flatMap(({ topic, partitions }) =>
+    ...topics.flatMap(({ topic, partitions }) =>
       partitions.map(({ partition, low, high, leader, replicas, inSync }) => [
         `${topic}/${partition}`,
         String(low),
@@ -87,7 +88,7 @@ const partitionTable = (topics: readonly SurveyedTopic[]): string =>
         `${inSync} of ${replicas}`,
       ]),
     ),
-  );
+  ]);
 
 function groupText({ group, state, members, partitions }: SurveyedGroup) {
   const lag = partitions.reduce((sum, one) => sum + one.lag, 0);
@@ -100,7 +101,7 @@ function groupText({ group, state, members, partitions }: SurveyedGroup) {
     String(one.lag),
     one.client ?? "nobody",
   ]);
-  return `${head}\n${table(["  partition", "committed", "end", "lag", "member"], rows)}`;
+  return `${head}\n${table([["  partition", "committed", "end", "lag", "member"], ...rows])}`;
 }
 
 function duration(ms: number | null): string {
@@ -110,21 +111,4 @@ function duration(ms: number | null): string {
   return hours >= 48
     ? `${Number((hours / 24).toFixed(1))} days`
     : `${Number(hours.toFixed(1))} h`;
-}
-
-function table(
-  head: readonly string[],
-  rows: readonly (readonly string[])[],
-): string {
-  const width = head.map((_, i) =>
-    Math.max(...[head, ...rows].map((row) => row[i]!.length)),
-  );
-  return [head, ...rows]
-    .map((row) =>
-      row
-        .map((cell, i) => cell.padEnd(width[i]!))
-        .join("  ")
-        .trimEnd(),
-    )
-    .join("\n");
 }

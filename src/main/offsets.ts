@@ -2,6 +2,7 @@
 import { Command, InvalidArgumentError } from "commander";
 import type { OffsetMove } from "../adapters/timescale/offsets.js";
 import type { Standing } from "./offsets-standing.js";
+import { table } from "./table.js";
 
 export function offsetsCommand(): Command {
   const command = new Command("offsets")
@@ -23,7 +24,9 @@ need not be stopped: the owner of a moved partition notices and begins where it 
     .option("--json", "print one JSON array")
     .action(async (options: { json?: true }) => {
       await withStanding({}, async ({ standing }) => {
-        console.log(options.json ? JSON.stringify(standing) : table(standing));
+        console.log(
+          options.json ? JSON.stringify(standing) : standingTable(standing),
+        );
         if (standing.some(({ trouble }) => trouble !== null))
           process.exitCode = 1;
       });
@@ -98,7 +101,7 @@ const moved = ({ topic, partition, offset }: OffsetMove) => ({
   begins_at: offset,
 });
 
-function table(standing: readonly Standing[]): string {
+function standingTable(standing: readonly Standing[]): string {
   if (standing.length === 0) return "no partition was ever claimed";
   const rows = standing.map((at) => [
     `${at.topic}/${at.partition}`,
@@ -109,17 +112,7 @@ function table(standing: readonly Standing[]): string {
     at.trouble ?? "",
   ]);
   const head = ["partition", "stored", "log", "lag", "owner", ""];
-  const width = head.map((_, i) =>
-    Math.max(...[head, ...rows].map((row) => row[i]!.length)),
-  );
-  return [head, ...rows]
-    .map((row) =>
-      row
-        .map((cell, i) => cell.padEnd(width[i]!))
-        .join("  ")
-        .trimEnd(),
-    )
-    .join("\n");
+  return table([head, ...rows]);
 }
 
 /** Unix milliseconds; 0 stands for the earliest record. */

@@ -4,6 +4,7 @@ import { Command, InvalidArgumentError } from "commander";
 import type { LetterDesk, Quarantined } from "../ports.js";
 import type { Config } from "../config.js";
 import { DEFAULT_TENANT, isSegment } from "../domain/names.js";
+import { table } from "./table.js";
 
 const LOOK_MS = 100;
 const BAD_ARGUMENTS = 2;
@@ -32,7 +33,9 @@ kept as dead letters (twinstream dlq list --reason quarantined), to be replayed 
     .action((options: { tenant?: string; json?: true }) =>
       withDesk(async (_, desk) => {
         const devices = await desk.quarantined(options.tenant ?? null);
-        console.log(options.json ? JSON.stringify(devices) : table(devices));
+        console.log(
+          options.json ? JSON.stringify(devices) : devicesTable(devices),
+        );
       }),
     );
   command.addCommand(releaseCommand());
@@ -142,14 +145,15 @@ async function withDesk(
   }
 }
 
-function table(devices: readonly Quarantined[]): string {
+function devicesTable(devices: readonly Quarantined[]): string {
   if (devices.length === 0) return "no device is in quarantine";
-  return devices
-    .map(
-      ({ tenant, deviceId, untilMs }) =>
-        `${deviceId.padEnd(32)}  ${tenant.padEnd(16)}  until ${new Date(untilMs).toISOString()}`,
-    )
-    .join("\n");
+  return table(
+    devices.map(({ tenant, deviceId, untilMs }) => [
+      deviceId,
+      tenant,
+      `until ${new Date(untilMs).toISOString()}`,
+    ]),
+  );
 }
 
 function readSegment(text: string): string {

@@ -2,6 +2,7 @@
 import { Command } from "commander";
 import type { StoreStatus } from "../adapters/timescale/store-status.js";
 import type { Finding } from "../domain/finding.js";
+import { table } from "./table.js";
 
 export function storeCommand(): Command {
   const command = new Command("store").description(
@@ -49,32 +50,32 @@ function shown(status: StoreStatus, findings: readonly Finding[]): string {
     `${isTimescale ? `TimescaleDB ${versions.timescaledb} on ` : ""}PostgreSQL ${versions.postgresql}`,
     `about ${status.estimatedRows.toLocaleString("en")} raw rows, kept ${kept(retention.raw)}; dead letters ${kept(retention.deadLetters)}; figures for ever`,
     "",
-    table(
+    table([
       [isTimescale ? "chunks" : "partitions", "number", "size", ""],
-      status.chunks.map((group) => [
+      ...status.chunks.map((group) => [
         group.age,
         String(group.count),
         bytes(group.bytes),
         group.compressed ? "columnstore" : "",
       ]),
-    ),
+    ]),
   ];
   if (isTimescale)
     parts.push(
       "",
-      table(
+      table([
         ["aggregate", "size", "stored up to", ""],
-        status.aggregates.map((one) => [
+        ...status.aggregates.map((one) => [
           one.name,
           bytes(one.bytes),
           one.watermark ?? "nothing yet",
           one.rowsBehind ? "rows wait" : "",
         ]),
-      ),
+      ]),
       "",
-      table(
+      table([
         ["policy", "every", "last run", "", "runs", "failed", "next"],
-        status.policies.map((one) => [
+        ...status.policies.map((one) => [
           `${one.kind} of ${one.on}`,
           one.every,
           one.lastRun ?? "never",
@@ -87,7 +88,7 @@ function shown(status: StoreStatus, findings: readonly Finding[]): string {
           String(one.failures),
           one.nextRun ?? "",
         ]),
-      ),
+      ]),
       "",
       lateBuckets.waiting === 0
         ? "no late rows wait for their refresh"
@@ -104,23 +105,6 @@ function shown(status: StoreStatus, findings: readonly Finding[]): string {
       `${verdict === "ok" ? "" : `${verdict}: `}${found}${remedy === null ? "" : `\n  → ${remedy}`}`,
     );
   return parts.join("\n");
-}
-
-function table(
-  head: readonly string[],
-  rows: readonly (readonly string[])[],
-): string {
-  const width = head.map((_, i) =>
-    Math.max(...[head, ...rows].map((row) => row[i]!.length)),
-  );
-  return [head, ...rows]
-    .map((row) =>
-      row
-        .map((cell, i) => cell.padEnd(width[i]!))
-        .join("  ")
-        .trimEnd(),
-    )
-    .join("\n");
 }
 
 function bytes(count: number): string {

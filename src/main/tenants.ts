@@ -6,6 +6,7 @@ import type {
 } from "../adapters/timescale/tenants-admin.js";
 import type { TellAct } from "./operator-acts.js";
 import { segment } from "./arguments.js";
+import { table } from "./table.js";
 
 interface Tools {
   readonly admin: TenantsAdmin;
@@ -38,7 +39,9 @@ tenant neither log in nor refresh; access tokens that are out stay good for up t
     .action((options: { json?: true }) =>
       withAdmin(async ({ admin }) => {
         const tenants = await admin.list();
-        console.log(options.json ? JSON.stringify(tenants) : table(tenants));
+        console.log(
+          options.json ? JSON.stringify(tenants) : tenantsTable(tenants),
+        );
       }),
     );
   command
@@ -106,20 +109,16 @@ async function withAdmin(work: (tools: Tools) => Promise<void>): Promise<void> {
   }
 }
 
-function table(tenants: readonly ListedTenant[]): string {
+function tenantsTable(tenants: readonly ListedTenant[]): string {
   if (tenants.length === 0)
     return "no tenants: every message is refused; add one with: twinstream tenants add";
-  return tenants
-    .map(({ tenant, name, disabledAt, devices, users }) =>
-      [
-        tenant.padEnd(20),
-        (disabledAt === null ? "active" : `disabled ${disabledAt}`).padEnd(33),
-        `${devices} devices`.padEnd(14),
-        `${users} users`.padEnd(9),
-        name ?? "",
-      ]
-        .join("  ")
-        .trimEnd(),
-    )
-    .join("\n");
+  return table(
+    tenants.map(({ tenant, name, disabledAt, devices, users }) => [
+      tenant,
+      disabledAt === null ? "active" : `disabled ${disabledAt}`,
+      `${devices} devices`,
+      `${users} users`,
+      name ?? "",
+    ]),
+  );
 }

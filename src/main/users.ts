@@ -10,6 +10,7 @@ import type { UserRole } from "../ports.js";
 import type { TellAct } from "./operator-acts.js";
 import { askTwice, firstLine } from "./password-input.js";
 import { segment } from "./arguments.js";
+import { table } from "./table.js";
 
 interface PasswordOptions {
   readonly passwordStdin?: true;
@@ -54,7 +55,7 @@ A new password and a disabled user end all sessions; access tokens that are out 
     .action((options: { json?: true }) =>
       withAdmin(async ({ admin }) => {
         const users = await admin.list();
-        console.log(options.json ? JSON.stringify(users) : table(users));
+        console.log(options.json ? JSON.stringify(users) : usersTable(users));
       }),
     );
   command
@@ -219,24 +220,21 @@ function say(
     console.log(`password, shown this once: ${password.text}`);
 }
 
-function table(users: readonly ListedUser[]): string {
+function usersTable(users: readonly ListedUser[]): string {
   if (users.length === 0)
     return "no users yet; add one with: twinstream users add";
-  return users
-    .map((user) => {
-      const state = user.disabled
+  return table(
+    users.map(({ username: name, role, tenant, disabled, lockedUntil }) => [
+      name,
+      role,
+      tenant,
+      disabled
         ? "disabled"
-        : user.lockedUntil === null
+        : lockedUntil === null
           ? "active"
-          : `locked out until ${user.lockedUntil}`;
-      return [
-        user.username.padEnd(20),
-        user.role.padEnd(8),
-        user.tenant.padEnd(16),
-        state,
-      ].join("  ");
-    })
-    .join("\n");
+          : `locked out until ${lockedUntil}`,
+    ]),
+  );
 }
 
 function username(text: string): string {

@@ -1,4 +1,5 @@
 /** The figures as lines of a terminal: what hurts comes first, and what does not fit is said to be left out. Pure. */
+import { tableLines } from "../table.js";
 import type { Figures } from "./figures.js";
 
 export interface FrameSize {
@@ -18,19 +19,19 @@ export function frameOf(figures: Figures, size: FrameSize): string[] {
     `devices online ${n(figures.devices_online)}   actors ${n(figures.actors)}, restarted ${n(figures.actor_restarts)}   commands ${n(rates.commands)}/s   live streams ${n(figures.live_clients)}, ${n(rates.live_frames)} events/s, ${n(rates.live_conflated)}/s left out`,
     "",
   ];
-  const stores = table(
+  const stores = tableLines([
     ["STORE", "ANSWERS", "WRITES p50", "p99", ""],
-    figures.stores.map((one) => [
+    ...figures.stores.map((one) => [
       one.store,
       one.ping_ms === null ? "AWAY" : ms(one.ping_ms),
       ms(one.write_p50_ms),
       ms(one.write_p99_ms),
       one.trouble ?? "",
     ]),
-  );
-  const processes = table(
+  ]);
+  const processes = tableLines([
     ["PROCESS", "RESIDENT", "HEAP", "CPU", "LOOP p99", ""],
-    figures.processes.map((one) => [
+    ...figures.processes.map((one) => [
       one.name,
       `${n(one.resident_mib)} MiB`,
       `${n(one.heap_mib)} MiB`,
@@ -38,20 +39,20 @@ export function frameOf(figures: Figures, size: FrameSize): string[] {
       ms(one.loop_p99_ms),
       one.trouble ?? "",
     ]),
-  );
-  const partitions = table(
+  ]);
+  const partitions = tableLines([
     ["PARTITION", "LAG", "IN/S", "STORED/S", "MEMBER"],
-    figures.partitions.map((one) => [
+    ...figures.partitions.map((one) => [
       one.partition,
       n(one.lag),
       n(one.in_per_s),
       n(one.stored_per_s),
       one.member ?? "nobody",
     ]),
-  );
-  const devices = table(
+  ]);
+  const devices = tableLines([
     ["BUSIEST", "MESSAGES/S", "KB/S", "  SLOWEST TO ARRIVE", "AFTER"],
-    Array.from(
+    ...Array.from(
       { length: Math.max(figures.busiest.length, figures.slowest.length) },
       (_, i) => {
         const busy = figures.busiest[i];
@@ -65,7 +66,7 @@ export function frameOf(figures: Figures, size: FrameSize): string[] {
         ];
       },
     ),
-  );
+  ]);
   const fixed = [...head, ...stores, "", ...processes, ""];
   const room =
     size.rows === 0 ? Number.POSITIVE_INFINITY : size.rows - fixed.length - 1;
@@ -87,21 +88,6 @@ function cut(lines: readonly string[], most: number): string[] {
     ...lines.slice(0, most - 1),
     `… ${lines.length - most + 1} more (--json has all)`,
   ];
-}
-
-function table(
-  head: readonly string[],
-  rows: readonly (readonly string[])[],
-): string[] {
-  const width = head.map((_, i) =>
-    Math.max(...[head, ...rows].map((row) => row[i]!.length)),
-  );
-  return [head, ...rows].map((row) =>
-    row
-      .map((cell, i) => cell.padEnd(width[i]!))
-      .join("  ")
-      .trimEnd(),
-  );
 }
 
 /** Short: three figures where it is small, whole with commas where it is not. */
