@@ -3,27 +3,6 @@
  * model of what a message and a reading cost that was measured (deploy/capacity.md says how).
  */
 
-/** Metrics of one process by name, each summed over its labels, with the largest series beside. */
-export interface Exposition {
-  readonly sum: ReadonlyMap<string, number>;
-  readonly most: ReadonlyMap<string, number>;
-}
-
-/** Reads Prometheus' text format as far as our own processes write it; other lines are left out. */
-export function readExposition(text: string): Exposition {
-  const sum = new Map<string, number>();
-  const most = new Map<string, number>();
-  for (const line of text.split("\n")) {
-    const [, name, value] =
-      /^([A-Za-z_:][\w:]*)(?:\{.*\})? (-?[\d.eE+-]+)$/.exec(line) ?? [];
-    if (name === undefined) continue;
-    const number = Number(value);
-    sum.set(name, (sum.get(name) ?? 0) + number);
-    most.set(name, Math.max(most.get(name) ?? -Infinity, number));
-  }
-  return { sum, most };
-}
-
 /** Something that can be full. */
 export interface Load {
   readonly part: string;

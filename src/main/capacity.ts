@@ -2,7 +2,8 @@
 import { Command, InvalidArgumentError } from "commander";
 import type { Headroom } from "../domain/capacity.js";
 import { count } from "./arguments.js";
-import type { Capacity, RoleLoad } from "./capacity-look.js";
+import type { Capacity } from "./capacity/look.js";
+import type { RoleLoad } from "./capacity/roles.js";
 import { table } from "./table.js";
 
 /** From here on a part is called nearly full. */
@@ -65,7 +66,7 @@ or a role does not answer, 2 for bad arguments or settings.`,
         json?: true;
       }) => {
         const { loadConfig } = await import("../config.js");
-        const { lookAtCapacity } = await import("./capacity-look.js");
+        const { lookAtCapacity } = await import("./capacity/look.js");
         const config = loadConfig(process.env);
         const metrics = options.metrics.size > 0 ? options.metrics : found();
         if (metrics.size === 0)
@@ -124,7 +125,7 @@ function bytes(value: number): string {
   return `${some(size)} ${units[unit]}`;
 }
 
-export function shown(capacity: Capacity): string {
+function shown(capacity: Capacity): string {
   const { log, redis, database, devices, headroom } = capacity;
   const parts = [
     `now: ${some(capacity.messagesPerSecond)} messages/s, ${some(capacity.pointsPerSecond)} new readings/s (over ${some(capacity.seconds)} s)`,

@@ -4,7 +4,6 @@ import {
   createCostBook,
   headrooms,
   type Load,
-  readExposition,
 } from "../../src/domain/capacity.js";
 
 const core: Load = {
@@ -16,28 +15,6 @@ const core: Load = {
   withRate: true,
   remedy: "start another processor",
 };
-
-test("metrics are summed over their labels, and help, types and NaN are left out", () => {
-  const { sum, most } = readExposition(
-    `# HELP consumer_lag Records
-# TYPE consumer_lag gauge
-consumer_lag{topic="iot-data",partition="0"} 5
-consumer_lag{topic="iot-data",partition="1"} 7
-process_cpu_seconds_total 1.5e1
-broken Nan
-ingest_latency_seconds_bucket{le="+Inf"} 3
-`,
-  );
-  assert.equal(
-    [...sum],
-    [
-      ["consumer_lag", 12],
-      ["process_cpu_seconds_total", 15],
-      ["ingest_latency_seconds_bucket", 3],
-    ],
-  );
-  assert.is(most.get("consumer_lag"), 7);
-});
 
 test("a core that a quarter is used of at 1,000 messages/s is full at 4,000", () => {
   const [first] = headrooms([core], 1000);

@@ -1,7 +1,7 @@
 /** `twinstream capacity` against a running system. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import type { Capacity } from "../../src/main/capacity-look.js";
+import type { Capacity } from "../../src/main/capacity/look.js";
 import { withRunning } from "../support/fleet.js";
 import { runCommand } from "../support/roles.js";
 

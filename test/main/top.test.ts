@@ -9,7 +9,7 @@ import {
   readScrape,
   riseOf,
   sumOf,
-} from "../../src/main/top/metrics.js";
+} from "../../src/main/scrape.js";
 
 const top = suite("top");
 

@@ -1,6 +1,6 @@
 /** What two looks say of the time between them: what is shown, and what --json prints. Pure. */
 import type { DeviceLook, Look, ProcessLook } from "./look.js";
-import { quantileOf, riseOf, type Scrape, sumOf } from "./metrics.js";
+import { quantileOf, riseOf, type Scrape, sumOf } from "../scrape.js";
 
 export interface Figures {
   readonly at: string;

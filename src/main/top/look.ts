@@ -4,7 +4,7 @@ import { TOPIC } from "../../domain/names.js";
 import { parseTime } from "../../domain/time.js";
 import { reasonOf } from "../../errors.js";
 import type { LogBounds, LogInspector } from "../../ports.js";
-import { readScrape, type Scrape } from "./metrics.js";
+import { readScrape, type Scrape } from "../scrape.js";
 
 export interface ProcessLook {
   readonly name: string;
