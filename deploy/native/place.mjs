@@ -120,7 +120,7 @@ export function makeFolder(path, account) {
 }
 
 /** Hands a file or a whole folder over to the account. @param {Account} account @param {string} path */
-export function giveTo(account, path) {
+function giveTo(account, path) {
   if (account === null) return;
   lchownSync(path, account.uid, account.gid);
   for (const entry of readdirSync(path, {

@@ -5,8 +5,8 @@ import { pbkdf2Sync, randomBytes } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-export const CONTROL_USER = "admin";
-export const SERVICE_USER = "twinstream";
+const CONTROL_USER = "admin";
+const SERVICE_USER = "twinstream";
 
 /**
  * Kept outside the broker's folder, so that they outlive a wipe.

@@ -22,7 +22,7 @@ const LAST = 29_999;
 const CLAIM_GRACE_MS = 60_000;
 
 /** @param {number} port on 127.0.0.1 @returns {Promise<boolean>} */
-export function isFree(port) {
+function isFree(port) {
   return new Promise((resolve) => {
     const server = createServer();
     server.once("error", () => resolve(false));

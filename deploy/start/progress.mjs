@@ -5,7 +5,7 @@
  * @param {string} text Prometheus' exposition format
  * @returns {Map<string, number>} by metric name
  */
-export function sumMetrics(text) {
+function sumMetrics(text) {
   const sums = new Map();
   for (const line of text.split("\n")) {
     const sample = /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)/.exec(line);

@@ -61,7 +61,7 @@ export interface DeviceCost {
  * Microseconds of CPU, all parts together: a drain of 1,000 devices took 39 for a message of one point and 55 for one of four,
  * on two cores that did other work too. Devices are compared by it, so that their ratio matters more than the size.
  */
-export const COST_US = { message: 34, point: 5 } as const;
+const COST_US = { message: 34, point: 5 } as const;
 
 /** Sums what devices have said, a stretch of the log at a time. */
 export function createCostBook() {

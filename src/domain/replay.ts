@@ -14,7 +14,7 @@ export interface LogPlace {
 }
 
 /** What the headers of a dead-letter record say of it; the others are the original record's. */
-export const LETTER_HEADERS = [
+const LETTER_HEADERS = [
   "reason",
   "error",
   "source-topic",

@@ -21,7 +21,7 @@ import { parseTime } from "./time.js";
 const END_US = 253_402_300_800_000_000;
 const MAX_ID = 128;
 
-export const sha256 = (text: string): string =>
+const sha256 = (text: string): string =>
   createHash("sha256").update(text).digest("hex");
 
 /** The payload as a JSON object whose strings can be stored. */

@@ -15,8 +15,8 @@ import { COMMAND_STATES } from "../domain/command-life.js";
 import { createStandingMetrics } from "./standing-metrics.js";
 import { createWeightedHistogram } from "./weighted-histogram.js";
 
-export const MESSAGE_TYPES = ["telem", "ack", "event", "hello"] as const;
-export const STORES = ["redis", "database"] as const;
+const MESSAGE_TYPES = ["telem", "ack", "event", "hello"] as const;
+const STORES = ["redis", "database"] as const;
 export const WAITS = ["redis", "database", "log", "objects"] as const;
 const PRESENCE_MOVES: readonly PresenceMove[] = [
   "online",

@@ -48,13 +48,13 @@ export const num = (name: string, value: number): ExpectedPoint => ({
   value,
   text: null,
 });
-export const bool = (name: string, value: 0 | 1): ExpectedPoint => ({
+const bool = (name: string, value: 0 | 1): ExpectedPoint => ({
   name,
   typeClass: "bool",
   value,
   text: null,
 });
-export const text = (name: string, value: string): ExpectedPoint => ({
+const text = (name: string, value: string): ExpectedPoint => ({
   name,
   typeClass: "text",
   value: null,

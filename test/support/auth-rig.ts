@@ -14,7 +14,7 @@ import type {
 import { createMemoryTickets } from "./memory-live.js";
 import { type GatewayRig, withGateway } from "./gateway-rig.js";
 
-export const SECRET = "a-secret-of-tests-with-32-characters-or-more";
+const SECRET = "a-secret-of-tests-with-32-characters-or-more";
 export const PASSWORD = "correct horse";
 
 export interface AuthRig extends GatewayRig {

@@ -75,4 +75,4 @@ export async function withMinio<T>(
 }
 
 /** A bucket that no other test has. */
-export const newBucket = (): string => `test-${randomBytes(6).toString("hex")}`;
+const newBucket = (): string => `test-${randomBytes(6).toString("hex")}`;

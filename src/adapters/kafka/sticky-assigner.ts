@@ -5,7 +5,7 @@
  */
 import { AssignerProtocol, type PartitionAssigner } from "kafkajs";
 
-export const STICKY_ASSIGNER = "twinstream-sticky";
+const STICKY_ASSIGNER = "twinstream-sticky";
 
 /** What a member says it holds when it joins. */
 export interface Holding {

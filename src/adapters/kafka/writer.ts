@@ -118,7 +118,7 @@ const byKey: ICustomPartitioner = () => {
 };
 
 /** Cuts records into requests, in order; one that is large by itself travels alone. */
-export function* requests(
+function* requests(
   records: readonly OutgoingRecord[],
 ): Generator<{ from: number; to: number }> {
   let from = 0;

@@ -31,7 +31,7 @@ export async function readRedisUsage(url: string): Promise<RedisUsage> {
 }
 
 /** What the text of INFO says. */
-export function usageIn(info: string): Omit<RedisUsage, "keys"> {
+function usageIn(info: string): Omit<RedisUsage, "keys"> {
   const field = (name: string): number =>
     Number(new RegExp(`^${name}:([\\d.]+)`, "m").exec(info)?.[1] ?? 0);
   const limit = field("maxmemory");

@@ -24,7 +24,7 @@ export interface DatabaseOptions {
 }
 
 /** Prefix of `application_name` by which backends of ours are known. */
-export const APPLICATION = "twinstream";
+const APPLICATION = "twinstream";
 const DEADLINE_MS = 60_000;
 const CONNECT_MS = 10_000;
 

@@ -14,7 +14,7 @@ import type { Conflict } from "./staging.js";
 import { toIso } from "../../domain/time.js";
 
 /** A dead letter's payload is kept up to here; the row says how long it was. */
-export const PAYLOAD_BYTES = 64 * 1024;
+const PAYLOAD_BYTES = 64 * 1024;
 /** Payloads that one statement carries at most (they travel as hex, twice as long). */
 const STATEMENT_BYTES = 4 * 1024 * 1024;
 const STATEMENT_ROWS = 1_000;

@@ -9,7 +9,7 @@ const DAY_US = 24 * HOUR_US;
 export const BUCKET_US = { hour: HOUR_US, day: DAY_US } as const;
 
 /** Rows a sensor that `auto` shows at most. */
-export const MOST_ROWS = 2000;
+const MOST_ROWS = 2000;
 /** Newest readings that the interval is taken from. */
 export const TIMES_LOOKED_AT = 33;
 /** Below it nobody can tell a rhythm. */

@@ -8,7 +8,7 @@ import { reasonOf } from "../../errors.js";
 import { type FieldError, refusal } from "../problems.js";
 
 /** Uncompressed bytes up to which an upload is read in full before it is taken. */
-export const SMALL_BYTES = 1024 * 1024;
+const SMALL_BYTES = 1024 * 1024;
 /** Faults that an answer names. */
 const MOST_FAULTS = 20;
 

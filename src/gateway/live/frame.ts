@@ -18,7 +18,7 @@ export interface Frame {
   json: Buffer | null;
 }
 
-export function createFrame(
+function createFrame(
   event: LiveEvent,
   data: Buffer,
   { id = null, key = null }: { id?: string | null; key?: string | null } = {},

@@ -22,7 +22,7 @@ export interface PageFile {
 }
 
 /** Where the page's own addresses begin. */
-export const PAGE = "/ui";
+const PAGE = "/ui";
 const DOCUMENT = "index.html";
 
 /**

@@ -23,7 +23,7 @@ import { type Line, openLine } from "./line.js";
 import { NotSo } from "./wait.js";
 
 /** Starts the name of everything that any run makes. */
-export const PREFIX = "validate-";
+const PREFIX = "validate-";
 /** Of devices of tenants other than `default`. */
 const SITE = "validate";
 const PASSWORD_BYTES = 24;

@@ -21,7 +21,7 @@ export function message(seq: number, tsMs: number): string {
 }
 
 /** The same as the database's rows. */
-export const rowsOf = (seq: number): string[] => [
+const rowsOf = (seq: number): string[] => [
   `mode=${seq % 2 === 0 ? "RUN" : "STOP"}`,
   `running=${seq % 2 === 0}`,
   `seq=${seq}`,

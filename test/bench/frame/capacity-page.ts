@@ -112,7 +112,7 @@ const table = (
   [row(head), row(head.map(() => "---")), ...rows.map(row)].join("\n");
 
 /** Both tables as Markdown. What was not measured yet is called so, and what follows from it too. */
-export function capacityTables(results: readonly BenchResult[]): {
+function capacityTables(results: readonly BenchResult[]): {
   costs: string;
   fleets: string;
 } {

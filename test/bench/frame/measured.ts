@@ -59,7 +59,7 @@ const summed = (values: readonly number[]): Summary => ({
 });
 
 /** Four significant digits: no run is more exact. */
-export const tidy = (value: number): number =>
+const tidy = (value: number): number =>
   Math.abs(value) >= 1000 ? Math.round(value) : Number(value.toPrecision(4));
 
 export function judge(measured: Measured): Judged {
