@@ -11,7 +11,6 @@
  */
 import { HALF_DONE } from "../domain/credentials.js";
 import { toIso } from "../domain/time.js";
-import { reasonOf } from "../errors.js";
 import type {
   Clock,
   CommandLink,
@@ -22,6 +21,7 @@ import type {
   Observer,
 } from "../ports.js";
 import { addressOf, type Credentials } from "./credentials.js";
+import { attempts, createRounds, type Rounds } from "./rounds.js";
 
 export interface KeeperOptions {
   readonly credentials: Credentials;
@@ -33,11 +33,7 @@ export interface KeeperOptions {
   readonly newId: () => string;
 }
 
-export interface Keeper {
-  /** Looks now and each minute until `stop`. */
-  start(): void;
-  /** Resolves once a look under way is over. */
-  stop(): Promise<void>;
+export interface Keeper extends Rounds {
   /** Once; answers whether it was this process. Failures are told to the observer. */
   look(): Promise<boolean>;
 }
@@ -62,8 +58,7 @@ export function createKeeper(options: KeeperOptions): Keeper {
   const { credentials, book, link, observer, clock, newId } = options;
   /** When each device was last tried, within AGAIN_MS. */
   const tried = new Map<string, number>();
-  let timer: NodeJS.Timeout | undefined;
-  let looking: Promise<boolean> | undefined;
+  const attempt = attempts(observer, "device credentials");
 
   const tell = (act: CredentialAct, one: Credential): void =>
     observer.emit({
@@ -72,22 +67,6 @@ export function createKeeper(options: KeeperOptions): Keeper {
       address: addressOf(one),
       username: one.username,
     });
-
-  /** One part failing, with its store away, keeps no other from being done. */
-  async function attempt(
-    what: string,
-    work: () => Promise<void>,
-  ): Promise<void> {
-    try {
-      await work();
-    } catch (error) {
-      observer.emit({
-        type: "failure",
-        where: `device credentials: ${what}`,
-        error: reasonOf(error),
-      });
-    }
-  }
 
   async function end(
     act: CredentialAct,
@@ -200,18 +179,5 @@ export function createKeeper(options: KeeperOptions): Keeper {
     return mine;
   }
 
-  return {
-    start() {
-      const next = () => {
-        looking ??= look().finally(() => (looking = undefined));
-      };
-      next();
-      timer = setInterval(next, EVERY_MS);
-    },
-    async stop() {
-      clearInterval(timer);
-      await looking;
-    },
-    look,
-  };
+  return { ...createRounds(EVERY_MS, look), look };
 }

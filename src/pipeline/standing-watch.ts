@@ -2,6 +2,7 @@
 import { OBJECT_PREFIX } from "../domain/claim-check.js";
 import { reasonOf } from "../errors.js";
 import type { Clock, ObjectStore, Observer, StandingReader } from "../ports.js";
+import { createRounds, type Rounds } from "./rounds.js";
 
 export interface StandingWatchDeps {
   readonly store: StandingReader;
@@ -10,11 +11,7 @@ export interface StandingWatchDeps {
   readonly clock: Clock;
 }
 
-export interface StandingWatch {
-  /** Looks now and from now on. */
-  start(): void;
-  /** Resolves once a look under way is over. */
-  stop(): Promise<void>;
+export interface StandingWatch extends Rounds {
   /** Once. */
   look(): Promise<void>;
 }
@@ -27,8 +24,6 @@ const OBJECTS_AT_MOST = 200_000;
 
 export function createStandingWatch(deps: StandingWatchDeps): StandingWatch {
   const { store, objects, observer, clock } = deps;
-  let timer: NodeJS.Timeout | undefined;
-  let looking: Promise<void> | undefined;
   let countedMs = -Infinity;
   let stopped = false;
 
@@ -77,18 +72,12 @@ export function createStandingWatch(deps: StandingWatchDeps): StandingWatch {
       await attempt("the object store", lookAtObjects);
   }
 
+  const rounds = createRounds(EVERY_MS, look);
   return {
-    start() {
-      const go = (): void => {
-        looking ??= look().finally(() => (looking = undefined));
-      };
-      timer = setInterval(go, EVERY_MS);
-      go();
-    },
-    async stop() {
+    start: rounds.start,
+    stop() {
       stopped = true;
-      clearInterval(timer);
-      await looking;
+      return rounds.stop();
     },
     look,
   };

@@ -12,7 +12,6 @@ import {
   OBJECT_PREFIX,
 } from "../domain/claim-check.js";
 import { TOPIC } from "../domain/names.js";
-import { reasonOf } from "../errors.js";
 import type {
   Clock,
   LogWriter,
@@ -21,6 +20,7 @@ import type {
   UploadClaim,
   UploadDesk,
 } from "../ports.js";
+import { attempts, createRounds, type Rounds } from "./rounds.js";
 
 export interface SweeperOptions {
   readonly desk: UploadDesk;
@@ -32,12 +32,8 @@ export interface SweeperOptions {
   readonly retentionDays: number;
 }
 
-export interface Sweeper {
-  /** Makes the store ready and sweeps, now and each minute until `stop`. */
-  start(): void;
-  /** Resolves once a sweep under way is over. */
-  stop(): Promise<void>;
-  /** Once; answers whether it was done, and not by another process. Failures are told to the observer. */
+export interface Sweeper extends Rounds {
+  /** Once, with the store made ready before; answers whether it was done, and not by another process. Failures are told to the observer. */
   sweep(): Promise<boolean>;
 }
 
@@ -52,26 +48,9 @@ const KEYS_A_LOOK = 500;
 
 export function createSweeper(options: SweeperOptions): Sweeper {
   const { desk, objects, log, observer, clock } = options;
-  let timer: NodeJS.Timeout | undefined;
-  let sweeping: Promise<boolean> | undefined;
+  const attempt = attempts(observer, "sweeping uploads");
   let retainedMs = -Infinity;
   let prepared = false;
-
-  /** One part failing, with its store away, keeps no other from being done. */
-  async function attempt(
-    what: string,
-    work: () => Promise<unknown>,
-  ): Promise<void> {
-    try {
-      await work();
-    } catch (error) {
-      observer.emit({
-        type: "failure",
-        where: `sweeping uploads: ${what}`,
-        error: reasonOf(error),
-      });
-    }
-  }
 
   async function finishLeft(nowMs: number): Promise<void> {
     const left = await desk.left(nowMs - UNANNOUNCED_MS, CLAIMS_A_SWEEP);
@@ -139,19 +118,5 @@ export function createSweeper(options: SweeperOptions): Sweeper {
     return done;
   }
 
-  return {
-    start() {
-      const go = (): void => {
-        // One that takes long is not overtaken by the next.
-        sweeping ??= sweep().finally(() => (sweeping = undefined));
-      };
-      timer = setInterval(go, EVERY_MS);
-      go();
-    },
-    async stop() {
-      clearInterval(timer);
-      await sweeping;
-    },
-    sweep,
-  };
+  return { ...createRounds(EVERY_MS, sweep), sweep };
 }
