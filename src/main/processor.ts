@@ -13,15 +13,14 @@ import { deviceReducer, type ApplyMessages } from "../domain/decide.js";
 import { TOPIC } from "../domain/names.js";
 import { follow } from "../pipeline/follow.js";
 import type { CommandLink, DeviceActors, TelemetryStore } from "../ports.js";
-import { createPatience, waitsFor } from "../pipeline/patience.js";
 import { createProcessor } from "../pipeline/processor.js";
 import { LANE_TOPICS } from "../pipeline/lane-deps.js";
 import { decodeRules } from "./decode-rules.js";
 import { logConnection } from "./kafka-log.js";
+import { startPatience, tellTroubles } from "./role-readiness.js";
 import type { Role, RoleBase } from "./role.js";
 
 const STOP_MS = 12_000;
-const READINESS_MS = 250;
 /** Half of the time after which the group gives the partitions to others. */
 const SILENT_LOG_MS = 3000;
 const HOUR_US = 3_600_000_000;
@@ -44,7 +43,7 @@ export async function startProcessor(
   base: RoleBase,
   planted: Planted = {},
 ): Promise<void> {
-  const { config, observer, readiness } = base;
+  const { config, observer } = base;
   const connection = logConnection(base, "processor");
   const log = createLogInspector(connection);
   base.onStop("log", log.close);
@@ -76,20 +75,7 @@ export async function startProcessor(
     historyUs: config.HISTORY_HOURS * HOUR_US,
     tenantPrefix: config.MQTT_TENANT_PREFIX,
   };
-  const starting = new AbortController();
-  base.onStop("start", async () => starting.abort());
-  const patiently = createPatience({
-    partition: -1,
-    signal: starting.signal,
-    observer,
-    clock: Date.now,
-    waiting: (on) =>
-      readiness.report({
-        part: "processor",
-        ok: false,
-        reason: on === null ? "starting" : waitsFor(on),
-      }),
-  });
+  const patiently = startPatience(base, "processor");
   const tenants = follow("tenants", store.tenants, new Set(), observer);
   base.onStop("tenants", async () => tenants.stop());
   await patiently(tenants.start);
@@ -147,7 +133,7 @@ export async function startProcessor(
     tracer: base.tracer,
   });
   base.onStop("processor", () => running.stop(STOP_MS));
-  const look = setInterval(() => {
+  tellTroubles(base, "processor", () => {
     const troubles = running.troubles();
     const { lastHeartbeatMs } = feed.health();
     const silentMs = Date.now() - lastHeartbeatMs;
@@ -155,12 +141,7 @@ export async function startProcessor(
       troubles.unshift(
         `waits for the log: no answer to its heartbeats for ${Math.round(silentMs / 1000)} s`,
       );
-    readiness.report({
-      part: "processor",
-      ok: troubles.length === 0,
-      reason: troubles.length === 0 ? null : troubles.join("; "),
-    });
-  }, READINESS_MS);
-  base.onStop("readiness", async () => clearInterval(look));
+    return troubles;
+  });
   await running.start();
 }

@@ -7,16 +7,15 @@ import { createObjectStore } from "../adapters/objects/store.js";
 import { createUploadStore } from "../adapters/timescale/uploads-store.js";
 import { createJudge } from "../domain/judge.js";
 import { TOPIC } from "../domain/names.js";
-import { createPatience, waitsFor } from "../pipeline/patience.js";
 import { createClaimHandler } from "../pipeline/upload-claims.js";
 import { createIngest } from "../pipeline/upload-ingest.js";
 import { createWorker } from "../pipeline/worker.js";
 import { decodeRules } from "./decode-rules.js";
 import { logConnection } from "./kafka-log.js";
+import { startPatience, tellTroubles } from "./role-readiness.js";
 import type { Role, RoleBase } from "./role.js";
 
 const STOP_MS = 12_000;
-const READINESS_MS = 250;
 const HOUR_MS = 3_600_000;
 /**
  * By how much V8 lets its heap grow between two full collections, percent. Left to itself it let it double and more, while
@@ -32,7 +31,7 @@ export const worker: Role = { name: "worker", start };
 
 async function start(base: RoleBase): Promise<void> {
   setFlagsFromString(`--heap-growing-percent=${HEAP_GROWTH}`);
-  const { config, observer, readiness, log: lines } = base;
+  const { config, observer, log: lines } = base;
   const connection = logConnection(base, "worker");
   const log = createLogInspector(connection);
   base.onStop("log inspector", log.close);
@@ -50,17 +49,7 @@ async function start(base: RoleBase): Promise<void> {
   const objects = createObjectStore(config, (text) => lines.warn(text));
   base.onStop("objects", objects.close);
 
-  const report = (reason: string | null): void =>
-    readiness.report({ part: "worker", ok: reason === null, reason });
-  const starting = new AbortController();
-  base.onStop("start", async () => starting.abort());
-  const patiently = createPatience({
-    partition: -1,
-    signal: starting.signal,
-    observer,
-    clock: Date.now,
-    waiting: (on) => report(on === null ? "starting" : waitsFor(on)),
-  });
+  const patiently = startPatience(base, "worker");
   await patiently(() => objects.prepare(config.FILE_RETENTION_DAYS));
   const clusterId = await patiently(() => log.clusterId());
   const partitions = (await patiently(() => log.bounds(TOPIC.data))).length;
@@ -103,10 +92,6 @@ async function start(base: RoleBase): Promise<void> {
     giveUp: base.giveUp,
   });
   base.onStop("worker", () => running.stop(STOP_MS));
-  const look = setInterval(() => {
-    const troubles = running.troubles();
-    report(troubles.length === 0 ? null : troubles.join("; "));
-  }, READINESS_MS);
-  base.onStop("readiness", async () => clearInterval(look));
+  tellTroubles(base, "worker", () => running.troubles());
   await running.start();
 }
