@@ -9,6 +9,7 @@ import {
 } from "./explained-record.js";
 import type { DeadLetter, LogRecord, TypeClass } from "./message.js";
 import type { ReadingQuestion, Witness } from "./reading-search.js";
+import type { LogPlace } from "./replay.js";
 import { toIso } from "./time.js";
 
 export type ExplainOutcome =
@@ -34,34 +35,42 @@ export type ExplainOutcome =
   /** Nothing on the log gives it. */
   | "never_came";
 
-/** What the database says; see ports/explain.ts. */
-export interface KnownFacts {
+/** What the database knows of one reading. Times are microseconds since the Unix epoch. */
+export interface ReadingFacts {
+  /** Whether the tenant has such a device. */
   readonly deviceKnown: boolean;
+  /** One for each type class that the point was seen with. */
+  readonly sensors: readonly SensorFacts[];
+  /** First offset of the partition that is not stored yet; -1 when nothing is. */
   readonly nextOffset: number;
-  readonly sensors: readonly {
-    readonly typeClass: TypeClass;
-    readonly row: {
-      readonly value: number | null;
-      readonly text: string | null;
-      readonly storedUs: number | null;
-    } | null;
-    readonly earlierUs: number | null;
-    readonly laterUs: number | null;
-  }[];
-  readonly letters: readonly KnownLetter[];
-  /** Raw rows before it may have been dropped, microseconds. */
-  readonly rowsFromUs: number;
 }
 
-export interface KnownLetter {
-  readonly topic: string;
-  readonly partition: number;
-  readonly offset: number;
+export interface SensorFacts {
+  readonly typeClass: TypeClass;
+  readonly row: {
+    readonly value: number | null;
+    readonly text: string | null;
+    /** When its transaction was committed; null where the server does not keep that (track_commit_timestamp), or no more. */
+    readonly storedUs: number | null;
+  } | null;
+  /** Times of the nearest readings before and after, within eight days; null when there is none. */
+  readonly earlierUs: number | null;
+  readonly laterUs: number | null;
+}
+
+export interface LetterFacts extends LogPlace {
   readonly id: number;
+  /** -1 for the whole record. */
   readonly item: number;
   readonly reason: string;
   readonly detail: string;
   readonly storedUs: number;
+}
+
+export interface KnownFacts extends ReadingFacts {
+  readonly letters: readonly LetterFacts[];
+  /** Raw rows before it may have been dropped, microseconds. */
+  readonly rowsFromUs: number;
 }
 
 /** Where was looked: offsets [from, to) of one partition. */
@@ -188,9 +197,9 @@ function judge(
   },
   facts: KnownFacts,
   at: {
-    readonly row: KnownFacts["sensors"][number]["row"];
-    readonly whole: KnownLetter | null;
-    readonly own: KnownLetter | null;
+    readonly row: SensorFacts["row"];
+    readonly whole: LetterFacts | null;
+    readonly own: LetterFacts | null;
     readonly searched: Searched;
   },
 ): [ExplainOutcome, string] {

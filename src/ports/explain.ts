@@ -1,37 +1,6 @@
 /** What the database knows of one reading. Times are microseconds since the Unix epoch. */
-import type { TypeClass } from "../domain/message.js";
+import type { LetterFacts, ReadingFacts } from "../domain/explanation.js";
 import type { LogPlace } from "../domain/replay.js";
-
-export interface ReadingFacts {
-  /** Whether the tenant has such a device. */
-  readonly deviceKnown: boolean;
-  /** One for each type class that the point was seen with. */
-  readonly sensors: readonly SensorFacts[];
-  /** First offset of the partition that is not stored yet; -1 when nothing is. */
-  readonly nextOffset: number;
-}
-
-export interface SensorFacts {
-  readonly typeClass: TypeClass;
-  readonly row: {
-    readonly value: number | null;
-    readonly text: string | null;
-    /** When its transaction was committed; null where the server does not keep that (track_commit_timestamp), or no more. */
-    readonly storedUs: number | null;
-  } | null;
-  /** Times of the nearest readings before and after, within eight days; null when there is none. */
-  readonly earlierUs: number | null;
-  readonly laterUs: number | null;
-}
-
-export interface LetterFacts extends LogPlace {
-  readonly id: number;
-  /** -1 for the whole record. */
-  readonly item: number;
-  readonly reason: string;
-  readonly detail: string;
-  readonly storedUs: number;
-}
 
 /** Always within one tenant. Throws STORE_UNREACHABLE. */
 export interface ExplainReader {

@@ -1,8 +1,9 @@
 /** What the database knows of one reading: as twinstream_reader, within its tenant, by the indexes of each table. */
 import pg from "pg";
+import type { SensorFacts } from "../../domain/explanation.js";
 import type { TypeClass } from "../../domain/message.js";
 import { toIso } from "../../domain/time.js";
-import type { ExplainReader, SensorFacts } from "../../ports.js";
+import type { ExplainReader } from "../../ports.js";
 import { connectDatabase, type Session } from "./connect.js";
 import { microsecondsOf } from "./times.js";
 
