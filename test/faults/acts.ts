@@ -128,55 +128,46 @@ export function stopRole(
   };
 }
 
-/** SIGSTOP of a role, then SIGCONT. */
-export function freezeRole(
-  name: string,
-  { at, seconds }: { at: number; seconds: number },
-): Act {
-  return {
-    at,
-    to: name,
-    does: `SIGSTOP of ${name} for ${seconds} s`,
-    async run(ground) {
-      ground.roles.freeze(name);
-      ground.note(`SIGSTOP of ${name}`);
-      try {
-        await held(ground, seconds);
-      } finally {
-        ground.roles.thaw(name);
-        ground.note(`SIGCONT of ${name}`);
-      }
-    },
-  };
+interface Frozen {
+  readonly at: number;
+  readonly seconds: number;
 }
+
+/** SIGSTOP of a role, then SIGCONT. */
+export const freezeRole = (name: string, frozen: Frozen): Act =>
+  freeze(name, frozen, ({ roles }, signal) =>
+    signal === "SIGSTOP" ? roles.freeze(name) : roles.thaw(name),
+  );
 
 /** SIGSTOP of a service with all its processes, then SIGCONT. */
-export function freezeService(
-  name: Service,
-  { at, seconds }: { at: number; seconds: number },
+export const freezeService = (name: Service, frozen: Frozen): Act =>
+  freeze(name, frozen, ({ stack }, signal) =>
+    stack.services[name].kill(signal),
+  );
+
+function freeze(
+  name: string,
+  { at, seconds }: Frozen,
+  send: (ground: Ground, signal: "SIGSTOP" | "SIGCONT") => unknown,
 ): Act {
   return {
     at,
     to: name,
     does: `SIGSTOP of ${name} for ${seconds} s`,
     async run(ground) {
-      const service = ground.stack.services[name];
-      await service.kill("SIGSTOP");
+      const sent = () => ground.load?.progress()?.sent ?? 0;
+      await send(ground, "SIGSTOP");
       ground.note(`SIGSTOP of ${name}`);
       try {
-        await held(ground, seconds);
+        const before = sent();
+        await pause(seconds * 1000);
+        if (sent() > before) ground.count(SEEN.frozen);
       } finally {
-        await service.kill("SIGCONT");
+        await send(ground, "SIGCONT");
         ground.note(`SIGCONT of ${name}`);
       }
     },
   };
-}
-
-async function held(ground: Ground, seconds: number): Promise<void> {
-  const before = ground.load?.progress()?.sent ?? 0;
-  await pause(seconds * 1000);
-  if ((ground.load?.progress()?.sent ?? 0) > before) ground.count(SEEN.frozen);
 }
 
 /** kill -9 of a service with all its processes, and a start on the same data. */
@@ -205,9 +196,7 @@ export function killService(
       ground.count(SEEN.kills);
       ground.note(`kill -9 of ${name}`);
       await meanwhile?.(ground);
-      await pause(down * 1000);
-      await service.start();
-      ground.note(`${name} answers again`);
+      await startAfter(down, name, ground);
     },
   };
 }
@@ -226,11 +215,19 @@ export function stopService(
       await service.stop();
       ground.count(SEEN.stops);
       ground.note(`${name} stopped`);
-      await pause(down * 1000);
-      await service.start();
-      ground.note(`${name} answers again`);
+      await startAfter(down, name, ground);
     },
   };
+}
+
+async function startAfter(
+  down: number,
+  name: Service,
+  ground: Ground,
+): Promise<void> {
+  await pause(down * 1000);
+  await ground.stack.services[name].start();
+  ground.note(`${name} answers again`);
 }
 
 /** Removes all that Redis has kept. */
