@@ -8,6 +8,7 @@ import { hasEnded } from "../../src/domain/command-life.js";
 import type { CommandState } from "../../src/ports.js";
 import type { Ground } from "./ground.js";
 import { startLoad } from "./load.js";
+import { type Sender, startSender } from "./sender.js";
 
 const PREFIX = "cmd-";
 const DEVICES = 50;
@@ -25,9 +26,7 @@ const TERMINAL: readonly string[] = [
   "superseded",
 ];
 
-export interface Commands {
-  /** Gives no more; those under way are given until they are accepted, or so many seconds have passed. */
-  stop(graceSeconds: number): Promise<void>;
+export interface Commands extends Pick<Sender, "stop"> {
   /** Waits until all have ended; answers what is wrong. */
   settle(withinMs: number): Promise<string[]>;
   counts(): Readonly<Record<string, number>>;
@@ -58,31 +57,20 @@ export async function startCommands(ground: Ground): Promise<Commands> {
   const devices = fleetIds(PREFIX, DEVICES);
   const accepted: Given[] = [];
   const refused = new Map<string, number>();
-  const underWay = new Set<Promise<void>>();
-  const stopping = new AbortController();
   let states: Readonly<Record<string, number>> = {};
-  let made = 0;
-  let tries = 0;
 
-  /** Until it has its answer: a try without one may have given it, and the same key is the same command. */
-  async function give(number: number): Promise<void> {
+  /** Given until it has its answer: a try without one may have given it, and the same key is the same command. */
+  const sender = startSender(ground, 1000 / RATE, (number) => {
     const device = devices[number % DEVICES]!;
     const one: Given = { key: `fault-${number}`, device, cmdIds: new Set() };
-    while (!stopping.signal.aborted) {
-      const gateways = ground.roles.gateways();
-      const base = gateways[tries++ % gateways.length];
-      const answer = base === undefined ? null : await post(base, one);
-      if (answer === 202) {
-        accepted.push(one);
-        return;
-      }
-      if (answer !== null && answer < 500 && answer !== 429) {
-        refused.set(String(answer), (refused.get(String(answer)) ?? 0) + 1);
-        return;
-      }
-      await pause(AGAIN_MS);
-    }
-  }
+    return async (base) => {
+      const answer = await post(base, one);
+      if (answer === 202) accepted.push(one);
+      else if (answer === null || answer >= 500 || answer === 429) return false;
+      else refused.set(String(answer), (refused.get(String(answer)) ?? 0) + 1);
+      return true;
+    };
+  });
 
   async function post(base: string, one: Given): Promise<number | null> {
     try {
@@ -104,28 +92,14 @@ export async function startCommands(ground: Ground): Promise<Commands> {
     }
   }
 
-  const timer = setInterval(() => {
-    const giving = give(++made).finally(() => underWay.delete(giving));
-    underWay.add(giving);
-  }, 1000 / RATE);
-  ground.onEnd(async () => {
-    clearInterval(timer);
-    stopping.abort();
-  });
-
   return {
     counts: () => ({
-      given: made,
+      given: sender.made(),
       accepted: accepted.length,
       ...Object.fromEntries(refused),
       ...states,
     }),
-    async stop(graceSeconds) {
-      clearInterval(timer);
-      const late = setTimeout(() => stopping.abort(), graceSeconds * 1000);
-      await Promise.all(underWay);
-      clearTimeout(late);
-    },
+    stop: sender.stop,
     async settle(withinMs) {
       const untilMs = performance.now() + withinMs;
       for (;;) {

@@ -5,6 +5,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
 import type { Ground } from "./ground.js";
+import { type Sender, startSender } from "./sender.js";
 
 const PREFIX = "up-";
 const EQUIPMENTS = 10;
@@ -15,9 +16,7 @@ const EVERY_MS = 1000;
 const AGAIN_MS = 1000;
 const DEADLINE_MS = 30_000;
 
-export interface Uploads {
-  /** Sends no more new ones; those under way are sent until accepted, or so many seconds have passed. */
-  stop(graceSeconds: number): Promise<void>;
+export interface Uploads extends Pick<Sender, "stop"> {
   /** Waits until all claims are done; answers what is wrong. */
   settle(withinMs: number): Promise<string[]>;
   counts(): Readonly<Record<string, number>>;
@@ -35,11 +34,7 @@ export function startUploads(ground: Ground): Uploads {
   const startMs = Date.now() - 3_600_000;
   const accepted: Accepted[] = [];
   const answers = new Map<string, number>();
-  const underWay = new Set<Promise<void>>();
-  const stopping = new AbortController();
   let done = 0;
-  let made = 0;
-  let tries = 0;
 
   /** Each upload has instants of its own. */
   const instantMs = (number: number, index: number): number =>
@@ -61,19 +56,14 @@ export function startUploads(ground: Ground): Uploads {
     return gzipSync(JSON.stringify(equipments));
   }
 
-  async function send(number: number): Promise<void> {
+  const sender = startSender(ground, EVERY_MS, (number) => {
     const body = bodyOf(number);
-    while (!stopping.signal.aborted) {
-      const gateways = ground.roles.gateways();
-      const base = gateways[tries++ % gateways.length];
-      const claim = base === undefined ? null : await post(base, number, body);
-      if (claim !== null) {
-        accepted.push({ number, claim });
-        return;
-      }
-      await pause(AGAIN_MS);
-    }
-  }
+    return async (base) => {
+      const claim = await post(base, number, body);
+      if (claim !== null) accepted.push({ number, claim });
+      return claim !== null;
+    };
+  });
 
   async function post(
     base: string,
@@ -104,28 +94,14 @@ export function startUploads(ground: Ground): Uploads {
     }
   }
 
-  const timer = setInterval(() => {
-    const sending = send(made++).finally(() => underWay.delete(sending));
-    underWay.add(sending);
-  }, EVERY_MS);
-  ground.onEnd(async () => {
-    clearInterval(timer);
-    stopping.abort();
-  });
-
   return {
     counts: () => ({
-      made,
+      made: sender.made(),
       accepted: accepted.length,
       done,
       ...Object.fromEntries(answers),
     }),
-    async stop(graceSeconds) {
-      clearInterval(timer);
-      const late = setTimeout(() => stopping.abort(), graceSeconds * 1000);
-      await Promise.all(underWay);
-      clearTimeout(late);
-    },
+    stop: sender.stop,
     async settle(withinMs) {
       const untilMs = performance.now() + withinMs;
       for (;;) {
