@@ -5,6 +5,7 @@
  *   npm run bench:disk -- --devices 1000 --points 4 --seconds 60
  */
 import { Redis } from "ioredis";
+import { from as copyFrom } from "pg-copy-streams";
 import { createDeviceView } from "../../src/adapters/redis/device-view.js";
 import {
   createRowEncoder,
@@ -15,7 +16,7 @@ import { openDatabase } from "../support/database.js";
 import { withServices } from "../support/services.js";
 import { deviceName, payloadOf } from "./frame/backlog.js";
 import { runBench } from "./frame/bench.js";
-import { from as copyFrom } from "pg-copy-streams";
+import { shownDevice } from "./frame/shown.js";
 
 /** Row by columnstore: less than this, and the store would not fit where it was planned for. */
 const FLOOR = 0.5;
@@ -133,34 +134,13 @@ await runBench(
       const before = await used();
       let bytes = 0;
       for (let n = 0; n < number("shown"); n++) {
-        const deviceId = deviceName(n);
         const messages = Array.from({ length: HISTORY }, (_, i) => {
           const ms = Date.now() - (HISTORY - i) * 60_000;
           const payload = payloadOf(n, i, number("points"), ms).toString();
-          const member = `{"device_id":"${deviceId}","payload":${payload},"timestamp":${ms / 1000}}`;
-          bytes += member.length;
-          return { score: ms / 1000, member, payload };
+          return { timestamp: ms / 1000, payload };
         });
-        const newest = messages.at(-1)!;
-        const change = {
-          device: {
-            tenant: "default",
-            deviceId,
-            address: deviceId,
-            site: null,
-            equipmentId: n,
-          },
-          history: messages.map(({ score, member }) => ({ score, member })),
-          publish: [],
-          last: {
-            orderUs: newest.score * 1e6,
-            offset: n,
-            timeUs: Math.round(newest.score * 1e6),
-            payload: newest.payload,
-          },
-          seenUs: Math.round(newest.score * 1e6),
-          gone: null,
-        };
+        const change = shownDevice(n, deviceName(n), messages);
+        for (const { member } of change.history) bytes += member.length;
         await view.write({ changes: [change], publish: false, mark: null });
       }
       const taken = (await used()) - before;

@@ -1,8 +1,7 @@
 /**
  * How fast the gateway answers small reads with log-in and rate limits on: wrk against a gateway process, and in turn against
  * the least that answers the same questions from the same Redis (bare-reads.ts). Prints requests/s, p95, CPU a request and
- * the ratio to the bare one, medians over the rounds; fails below the floors. Above 300 lines, as one program to be read
- * from top to bottom.
+ * the ratio to the bare one, medians over the rounds; fails below the floors.
  *
  *   npm run bench:reads -- --seconds 5 --rounds 3 --connections 64
  *   npm run bench:reads -- --only "last state" --profile
@@ -17,6 +16,7 @@ import { withOwnStack } from "../support/services.js";
 import { openBench } from "./frame/bench.js";
 import { median } from "./frame/measured.js";
 import { cpuSeconds } from "./frame/processes.js";
+import { shownDevice } from "./frame/shown.js";
 
 const bench = openBench("reads", {
   seconds: "5",
@@ -140,36 +140,12 @@ async function fill(url: string): Promise<void> {
   });
   const nowS = Date.now() / 1000;
   const changes = Array.from({ length: devices }, (_, n) => {
-    const deviceId = `bench-${n}`;
     const messages = Array.from({ length: HISTORY }, (__, i) => {
       const timestamp = nowS - HISTORY + i;
       const payload = `{"schema":"v1","ts":${timestamp},"points":[{"name":"temp","t":"float","v":${(n + i) / 8},"u":"°C"},{"name":"on","t":"bool","v":true}]}`;
-      return {
-        score: timestamp,
-        payload,
-        member: `{"device_id":"${deviceId}","payload":${payload},"timestamp":${timestamp}}`,
-      };
+      return { timestamp, payload };
     });
-    const newest = messages.at(-1)!;
-    return {
-      device: {
-        tenant: "default",
-        deviceId,
-        address: deviceId,
-        site: null,
-        equipmentId: n,
-      },
-      history: messages.map(({ score, member }) => ({ score, member })),
-      publish: [],
-      last: {
-        orderUs: newest.score * 1e6,
-        offset: n,
-        timeUs: Math.round(newest.score * 1e6),
-        payload: newest.payload,
-      },
-      seenUs: Math.round(nowS * 1e6),
-      gone: null,
-    };
+    return shownDevice(n, `bench-${n}`, messages, nowS);
   });
   await view.write({ changes, publish: false, mark: null });
   await view.close();
