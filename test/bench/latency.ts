@@ -36,48 +36,58 @@ const FLOORS: Readonly<Record<string, number>> = {
 };
 /** Devices whose rows are looked for: the others only make the load. */
 const PROBES = 24;
+/** Between two looks for rows: as exactly as this is it known when one became visible. */
 const LOOK_MS = 5;
+/** For all that was published to be told by Redis, and to be stored. */
+const SETTLE = { withinMs: 30_000, everyMs: 50 } as const;
+const CHANNEL = "device-updates:";
 
 interface Latencies {
   readonly redis: number[];
   readonly sql: number[];
 }
 
-/** Every row of the probes as it becomes visible, until told to stop. */
+/** Time of each device's newest message, Unix milliseconds. */
+type Newest = Map<string, number>;
+
+/**
+ * Every row of the probes as it becomes visible, until told to stop.
+ * @param stored holds each probe from when the database knows them all; 0 before its first row
+ */
 async function watchRows(
   url: string,
-  seen: (tookMs: number) => void,
+  stored: Newest,
+  seen: (ms: number) => void,
   stopped: () => boolean,
 ): Promise<void> {
   const db = new pg.Client({ connectionString: url });
   await db.connect();
   const probes = Array.from({ length: PROBES }, (_, n) => deviceName(n));
-  const last = new Map<number, number>();
   try {
-    const rows = await until(
+    const sensors = await until(
       async () => {
-        const found = await db.query<{ id: number }>(
-          "SELECT s.id FROM sensors s JOIN equipments e ON e.id = s.equipment_id WHERE sensor_uuid = 'point_0' AND equip_uuid = ANY ($1)",
+        const { rows } = await db.query<{ id: number; device: string }>(
+          "SELECT s.id, equip_uuid AS device FROM sensors s JOIN equipments e ON e.id = s.equipment_id WHERE sensor_uuid = 'point_0' AND equip_uuid = ANY ($1)",
           [probes],
         );
-        return found.rowCount === PROBES ? found.rows : null;
+        return rows.length === PROBES || stopped() ? rows : null;
       },
       { withinMs: 60_000, everyMs: 100, what: "the probes to be known" },
     );
-    const startMs = now();
-    for (const { id } of rows) last.set(id, startMs);
+    const deviceOf = new Map(sensors.map(({ id, device }) => [id, device]));
+    for (const device of deviceOf.values()) stored.set(device, 0);
     while (!stopped()) {
-      const since = new Date(Math.min(...last.values()));
+      const since = new Date(Math.min(...stored.values()));
       const found = await db.query<{ sensor_id: number; ms: number }>(
-        `SELECT sensor_id, extract(epoch FROM time)::float8 * 1000 AS ms FROM store.telemetry_data
+        `SELECT sensor_id, round(extract(epoch FROM time) * 1000)::float8 AS ms FROM store.telemetry_data
          WHERE sensor_id = ANY ($1) AND time > $2 ORDER BY time`,
-        [[...last.keys()], since],
+        [[...deviceOf.keys()], since],
       );
-      const at = now();
       for (const { sensor_id: id, ms } of found.rows) {
-        if (ms <= last.get(id)!) continue;
-        last.set(id, ms);
-        seen(at - ms);
+        const device = deviceOf.get(id)!;
+        if (ms <= stored.get(device)!) continue;
+        stored.set(device, ms);
+        seen(ms);
       }
       await sleep(LOOK_MS);
     }
@@ -95,39 +105,54 @@ async function measure(
     string,
     string
   >;
-  // Every device is known and every actor awake before the first is timed.
-  await publish(MQTT_URL!, Math.max(rate, 500), 2);
-  await sleep(1000);
+  const told: Newest = new Map();
+  const stored: Newest = new Map();
+  let latencies: Latencies = { redis: [], sql: [] };
+  let fromMs = 0;
   const redis = new Redis(REDIS_URL!);
-  const latencies: Latencies = { redis: [], sql: [] };
-  const from = Date.now();
-  redis.on("pmessage", (_pattern: string, _channel: string, text: string) => {
-    const ms = Number(text.slice(text.lastIndexOf(":") + 1, -1)) * 1000;
-    if (ms >= from) latencies.redis.push(now() - ms);
+  redis.on("pmessage", (_pattern: string, channel: string, text: string) => {
+    const at = now();
+    const ms = Math.round(
+      Number(text.slice(text.lastIndexOf(":") + 1, -1)) * 1000,
+    );
+    told.set(channel.slice(CHANNEL.length), ms);
+    if (ms >= fromMs) latencies.redis.push(at - ms);
   });
-  await redis.psubscribe("device-updates:*");
+  await redis.psubscribe(`${CHANNEL}*`);
   let over = false;
   const rows = watchRows(
     DATABASE_URL!,
-    (took) => latencies.sql.push(took),
+    stored,
+    (ms) => {
+      if (ms >= fromMs) latencies.sql.push(now() - ms);
+    },
     () => over,
   );
-  const sent = await publish(MQTT_URL!, rate, seconds);
-  for (
-    let waited = 0;
-    latencies.redis.length < sent && waited < 10_000;
-    waited += 50
-  )
-    await sleep(50);
-  await sleep(500);
-  over = true;
-  await rows;
-  redis.disconnect();
-  if (latencies.redis.length < sent)
-    throw new Error(
-      `${latencies.redis.length} of ${sent} messages were heard from Redis`,
-    );
-  return latencies;
+  const isStored = (): boolean =>
+    stored.size === PROBES &&
+    [...stored].every(([device, ms]) => ms >= told.get(device)!);
+
+  async function through(each: number, forS: number): Promise<Latencies> {
+    latencies = { redis: [], sql: [] };
+    fromMs = Date.now();
+    const sent = await publish(MQTT_URL!, each, forS);
+    await until(() => latencies.redis.length >= sent, {
+      ...SETTLE,
+      what: `Redis to tell of all ${sent} messages`,
+    });
+    await until(isStored, { ...SETTLE, what: "the probes' newest rows" });
+    return latencies;
+  }
+
+  try {
+    // Every device is known and every actor awake before the first is timed.
+    await through(Math.max(rate, 500), 2);
+    return await through(rate, seconds);
+  } finally {
+    over = true;
+    redis.disconnect();
+    await rows;
+  }
 }
 
 await runBench(

@@ -6,7 +6,7 @@ import { createLogInspector } from "../../src/adapters/kafka/inspector.js";
 import { createLogWriter } from "../../src/adapters/kafka/writer.js";
 import { startKafkaProxy } from "../support/kafka-proxy.js";
 import { withServices } from "../support/services.js";
-import { until } from "../support/wait.js";
+import { until, within } from "../support/wait.js";
 
 const test = suite("a silent log");
 
@@ -50,10 +50,11 @@ test("writer and inspector leave a half-open connection once a request has got n
           what: `${what} by a new connection`,
         });
     } finally {
-      await Promise.race([
-        Promise.allSettled([writer.close(), inspector.close()]),
-        new Promise((resolve) => setTimeout(resolve, 5000).unref()),
-      ]);
+      await within(
+        20_000,
+        Promise.all([writer.close(), inspector.close()]),
+        "writer and inspector to close",
+      );
       await admin.deleteTopics({ topics: [topic] });
       await admin.disconnect();
       await proxy.close();
