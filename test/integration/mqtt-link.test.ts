@@ -7,11 +7,31 @@ import {
   createCommandLink,
 } from "../../src/adapters/mqtt/command-link.js";
 import { TwinstreamError } from "../../src/errors.js";
+import type { CommandLink } from "../../src/ports.js";
 import { someCommand, someDevice } from "../conformance/mqtt-suites.js";
 import { until, within } from "../support/wait.js";
 import { patience, quiet, withBroker } from "./mqtt-ground.js";
 
 const link = suite("command link on the wire");
+
+/** A link that is connected. */
+async function withLink(
+  url: string,
+  use: (running: CommandLink) => Promise<void>,
+): Promise<void> {
+  const running = createCommandLink({
+    url,
+    name: "test",
+    prefix: "traksense",
+    observer: quiet,
+  });
+  try {
+    await until(() => running.connected(), { ...patience, what: "connected" });
+    await use(running);
+  } finally {
+    await running.close();
+  }
+}
 
 link("a command carries what the contracts say, and expires with it", () =>
   withBroker(async ({ proxy, peer }) => {
@@ -25,17 +45,7 @@ link("a command carries what the contracts say, and expires with it", () =>
     const received = new Promise<[Buffer, mqtt.IPublishPacket]>((resolve) =>
       peer.once("message", (_, payload, packet) => resolve([payload, packet])),
     );
-    const running = createCommandLink({
-      url: proxy.url,
-      name: "test",
-      prefix: "traksense",
-      observer: quiet,
-    });
-    try {
-      await until(() => running.connected(), {
-        ...patience,
-        what: "connected",
-      });
+    await withLink(proxy.url, async (running) => {
       const now = Date.now();
       const command = someCommand(now, { command: "reset_fault", op: "other" });
       assert.is(await running.send(device, command, now), "delivered");
@@ -54,9 +64,7 @@ link("a command carries what the contracts say, and expires with it", () =>
       assert.is(packet.qos, 1);
       // Whole seconds of the minute, and some of it is over by then.
       assert.is(packet.properties?.messageExpiryInterval, 59);
-    } finally {
-      await running.close();
-    }
+    });
   }),
 );
 
@@ -73,21 +81,13 @@ link("a device that is away but has a session counts as a subscriber", () =>
       qos: 1,
     });
     await away.endAsync();
-    const running = createCommandLink({
-      url: proxy.url,
-      name: "test",
-      prefix: "traksense",
-      observer: quiet,
-    });
     try {
-      await until(() => running.connected(), {
-        ...patience,
-        what: "connected",
+      await withLink(proxy.url, async (running) => {
+        const now = Date.now();
+        const sent = await running.send(device, someCommand(now), now);
+        assert.is(sent, "delivered");
       });
-      const now = Date.now();
-      assert.is(await running.send(device, someCommand(now), now), "delivered");
     } finally {
-      await running.close();
       const last = await mqtt.connectAsync(proxy.url, {
         clientId: device.deviceId,
         clean: true,
@@ -107,17 +107,7 @@ link(
       await peer.subscribeAsync(`devices/${device.deviceId}/commands`, {
         qos: 1,
       });
-      const running = createCommandLink({
-        url: proxy.url,
-        name: "test",
-        prefix: "traksense",
-        observer: quiet,
-      });
-      try {
-        await until(() => running.connected(), {
-          ...patience,
-          what: "connected",
-        });
+      await withLink(proxy.url, async (running) => {
         const now = Date.now();
         const sending = Array.from({ length: 30 }, () =>
           running.send(device, someCommand(now), now).then(
@@ -137,9 +127,7 @@ link(
         assert.is(await running.send(device, probe, now), "delivered");
         await until(() => seen.length > 0, { ...patience, what: "the probe" });
         assert.equal(seen, [commandPayload(probe)]);
-      } finally {
-        await running.close();
-      }
+      });
     }),
 );
 
