@@ -4,18 +4,11 @@ import type { Headroom } from "../domain/capacity.js";
 import { count } from "./arguments.js";
 import type { Capacity } from "./capacity/look.js";
 import type { RoleLoad } from "./capacity/roles.js";
+import { ownMetricsHost, stackMetricsUrls } from "./metrics-urls.js";
 import { table } from "./table.js";
 
 /** From here on a part is called nearly full. */
 const NEARLY = 0.8;
-
-/** As `npm start` writes them to .twinstream/stack.env. */
-const STACK_URLS = {
-  processor: "METRICS_URL",
-  bridge: "METRICS_URL_BRIDGE",
-  gateway: "METRICS_URL_GATEWAY",
-  worker: "METRICS_URL_WORKER",
-} as const;
 
 export function capacityCommand(): Command {
   return new Command("capacity")
@@ -68,12 +61,12 @@ or a role does not answer, 2 for bad arguments or settings.`,
         const { loadConfig } = await import("../config.js");
         const { lookAtCapacity } = await import("./capacity/look.js");
         const config = loadConfig(process.env);
-        const metrics = options.metrics.size > 0 ? options.metrics : found();
+        const metrics =
+          options.metrics.size > 0
+            ? options.metrics
+            : stackMetricsUrls(process.env);
         if (metrics.size === 0)
-          metrics.set(
-            "processor",
-            `http://${config.METRICS_HOST}:${config.METRICS_PORT}`,
-          );
+          metrics.set("processor", `http://${ownMetricsHost(config)}`);
         const capacity = await lookAtCapacity(config, {
           metrics,
           seconds: options.seconds,
@@ -88,15 +81,6 @@ or a role does not answer, 2 for bad arguments or settings.`,
           process.exitCode = 1;
       },
     );
-}
-
-function found(): Map<string, string> {
-  const urls = new Map<string, string>();
-  for (const [role, name] of Object.entries(STACK_URLS)) {
-    const url = process.env[name];
-    if (url !== undefined && url !== "") urls.set(role, url);
-  }
-  return urls;
 }
 
 function readRole(

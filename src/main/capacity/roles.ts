@@ -2,6 +2,7 @@
 import type { Config } from "../../config.js";
 import type { Load } from "../../domain/capacity.js";
 import { reasonOf } from "../../errors.js";
+import { withoutMetrics } from "../metrics-urls.js";
 import { readScrape, type Scrape, sumOf } from "../scrape.js";
 
 export interface RoleLoad {
@@ -32,10 +33,9 @@ export async function askRoles(
     [...urls].map(async ([role, url]): Promise<[string, Answer]> => {
       try {
         const signal = AbortSignal.timeout(ASK_MS);
-        const answer = await fetch(
-          `${url.replace(/\/$/, "").replace(/\/metrics$/, "")}/metrics`,
-          { signal },
-        );
+        const answer = await fetch(`${withoutMetrics(url)}/metrics`, {
+          signal,
+        });
         if (!answer.ok) return [role, `answered ${answer.status}`];
         return [role, readScrape(await answer.text())];
       } catch (error) {

@@ -7,6 +7,11 @@ import { createDeviceViewReader } from "../../adapters/redis/device-view-reader.
 import { createDeviceRecords } from "../../adapters/timescale/device-records.js";
 import { type Config, listOf, loadConfig } from "../../config.js";
 import { logConnection } from "../kafka-log.js";
+import {
+  ownMetricsHost,
+  stackMetricsUrls,
+  withoutMetrics,
+} from "../metrics-urls.js";
 import type { TopOptions } from "../top.js";
 import { figuresOf } from "./figures.js";
 import { frameOf } from "./frame.js";
@@ -116,21 +121,11 @@ function processesOf(
   if (given !== undefined)
     return listOf(given).map((url) => ({
       name: url.replace(/^https?:\/\//, ""),
-      url: url.replace(/\/(metrics)?$/, ""),
+      url: withoutMetrics(url),
     }));
-  const known = Object.entries({
-    processor: "METRICS_URL",
-    bridge: "METRICS_URL_BRIDGE",
-    gateway: "METRICS_URL_GATEWAY",
-    worker: "METRICS_URL_WORKER",
-  }).flatMap(([name, variable]) => {
-    const url = process.env[variable] ?? "";
-    return url === "" ? [] : [{ name, url: url.replace(/\/(metrics)?$/, "") }];
-  });
-  if (known.length > 0) return known;
-  const host = /^(0\.0\.0\.0|::)$/.test(config.METRICS_HOST)
-    ? "127.0.0.1"
-    : config.METRICS_HOST;
-  const at = `${host}:${config.METRICS_PORT}`;
+  const known = [...stackMetricsUrls(process.env)];
+  if (known.length > 0)
+    return known.map(([name, url]) => ({ name, url: withoutMetrics(url) }));
+  const at = ownMetricsHost(config);
   return [{ name: at, url: `http://${at}` }];
 }
