@@ -48,10 +48,18 @@ const SSL_MODES = [
   "no-verify",
 ];
 
-const filesOf = (
-  settings: SecureSettings,
-  prefix: "MQTT_TLS" | "REDIS_TLS" | "DATABASE_TLS" | "KAFKA_TLS",
-): Files => ({
+const PREFIXES = [
+  "MQTT_TLS",
+  "REDIS_TLS",
+  "DATABASE_TLS",
+  "KAFKA_TLS",
+] as const;
+type Prefix = (typeof PREFIXES)[number];
+
+/** What `adapters/tls` looks for in an address. */
+const TLS_PARAMETERS = { ca: "tls_ca", cert: "tls_cert", key: "tls_key" };
+
+const filesOf = (settings: SecureSettings, prefix: Prefix): Files => ({
   ca: settings[`${prefix}_CA`],
   cert: settings[`${prefix}_CERT`],
   key: settings[`${prefix}_KEY`],
@@ -60,42 +68,44 @@ const isGiven = ({ ca, cert, key }: Files): boolean =>
   ca !== undefined || cert !== undefined || key !== undefined;
 
 /** What does not go together, a line for each. */
-export function addressProblems(settings: SecureSettings): string[] {
-  const problems: string[] = [];
-  for (const prefix of [
-    "MQTT_TLS",
-    "REDIS_TLS",
-    "DATABASE_TLS",
-    "KAFKA_TLS",
-  ] as const) {
+export const addressProblems = (settings: SecureSettings): string[] => [
+  ...halfGiven(settings),
+  ...unusedFiles(settings),
+  ...sslModeProblems(settings),
+  ...halfLogIn(settings),
+];
+
+const halfGiven = (settings: SecureSettings): string[] =>
+  PREFIXES.flatMap((prefix) => {
     const { cert, key } = filesOf(settings, prefix);
-    if ((cert === undefined) !== (key === undefined))
-      problems.push(
-        `${prefix}_CERT and ${prefix}_KEY go together; only one of them was given`,
-      );
-  }
-  const plain = (prefix: string, what: string) =>
-    `${prefix}_CA, ${prefix}_CERT or ${prefix}_KEY is given, but ${what}: the connection would be in plain text`;
+    return (cert === undefined) === (key === undefined)
+      ? []
+      : [
+          `${prefix}_CERT and ${prefix}_KEY go together; only one of them was given`,
+        ];
+  });
+
+const plain = (prefix: Prefix, what: string): string =>
+  `${prefix}_CA, ${prefix}_CERT or ${prefix}_KEY is given, but ${what}: the connection would be in plain text`;
+
+/** Files of connections that would use none. */
+function unusedFiles(settings: SecureSettings): string[] {
+  const problems: string[] = [];
+  const has = (prefix: Prefix): boolean => isGiven(filesOf(settings, prefix));
   const mqtt = [
     settings.MQTT_URL,
     settings.MQTT_ADMIN_URL ?? settings.MQTT_URL,
   ];
-  if (
-    isGiven(filesOf(settings, "MQTT_TLS")) &&
-    !mqtt.every((url) => SECURE_MQTT.test(url))
-  )
+  if (has("MQTT_TLS") && !mqtt.every((url) => SECURE_MQTT.test(url)))
     problems.push(
       plain(
         "MQTT_TLS",
         "MQTT_URL (or MQTT_ADMIN_URL) is not mqtts:// or wss://",
       ),
     );
-  if (
-    isGiven(filesOf(settings, "REDIS_TLS")) &&
-    !SECURE_REDIS.test(settings.REDIS_URL)
-  )
+  if (has("REDIS_TLS") && !SECURE_REDIS.test(settings.REDIS_URL))
     problems.push(plain("REDIS_TLS", "REDIS_URL is not rediss://"));
-  if (isGiven(filesOf(settings, "KAFKA_TLS")) && settings.KAFKA_TLS === "off")
+  if (has("KAFKA_TLS") && settings.KAFKA_TLS === "off")
     problems.push(plain("KAFKA_TLS", "KAFKA_TLS is off"));
   if (
     settings.MINIO_TLS_CA !== undefined &&
@@ -104,6 +114,11 @@ export function addressProblems(settings: SecureSettings): string[] {
     problems.push(
       "MINIO_TLS_CA is given, but MINIO_ENDPOINT is not https://: the connection would be in plain text",
     );
+  return problems;
+}
+
+function sslModeProblems(settings: SecureSettings): string[] {
+  const problems: string[] = [];
   for (const name of ["DATABASE_URL", "DATABASE_READ_URL"] as const) {
     const mode = sslModeOf(settings[name]);
     if (mode === null) continue;
@@ -114,17 +129,20 @@ export function addressProblems(settings: SecureSettings): string[] {
     else if (mode === "disable" && isGiven(filesOf(settings, "DATABASE_TLS")))
       problems.push(plain("DATABASE_TLS", `${name} has sslmode=disable`));
   }
-  const {
-    KAFKA_SASL_MECHANISM: mechanism,
-    KAFKA_SASL_USERNAME: username,
-    KAFKA_SASL_PASSWORD: password,
-  } = settings;
-  const parts = [mechanism, username, password];
-  if (parts.includes(undefined) && parts.some((part) => part !== undefined))
-    problems.push(
-      "KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD go together; not all of them were given",
-    );
   return problems;
+}
+
+function halfLogIn(settings: SecureSettings): string[] {
+  const parts = [
+    settings.KAFKA_SASL_MECHANISM,
+    settings.KAFKA_SASL_USERNAME,
+    settings.KAFKA_SASL_PASSWORD,
+  ];
+  return parts.includes(undefined) && parts.some((part) => part !== undefined)
+    ? [
+        "KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD go together; not all of them were given",
+      ]
+    : [];
 }
 
 /** The settings with each address made whole. */
@@ -136,11 +154,11 @@ export function wholeAddresses<T extends SecureSettings>(settings: T): T {
     ...(settings.MQTT_ADMIN_URL !== undefined && {
       MQTT_ADMIN_URL: withMqttTls(settings.MQTT_ADMIN_URL, settings),
     }),
-    REDIS_URL: withFiles(settings.REDIS_URL, filesOf(settings, "REDIS_TLS"), {
-      ca: "tls_ca",
-      cert: "tls_cert",
-      key: "tls_key",
-    }),
+    REDIS_URL: withFiles(
+      settings.REDIS_URL,
+      filesOf(settings, "REDIS_TLS"),
+      TLS_PARAMETERS,
+    ),
     DATABASE_URL: database(settings.DATABASE_URL),
     ...(settings.DATABASE_READ_URL !== undefined && {
       DATABASE_READ_URL: database(settings.DATABASE_READ_URL),
@@ -151,11 +169,7 @@ export function wholeAddresses<T extends SecureSettings>(settings: T): T {
 /** A broker's address that was given in place of MQTT_URL, with the same files. */
 export function withMqttTls(url: string, settings: SecureSettings): string {
   if (!SECURE_MQTT.test(url)) return url;
-  return withFiles(url, filesOf(settings, "MQTT_TLS"), {
-    ca: "tls_ca",
-    cert: "tls_cert",
-    key: "tls_key",
-  });
+  return withFiles(url, filesOf(settings, "MQTT_TLS"), TLS_PARAMETERS);
 }
 
 /** With an authority and no `sslmode` of its own: everything is looked at. */
