@@ -48,6 +48,16 @@ export function sensor(
   return { device: of, name, typeClass, type, unit, id: 0 };
 }
 
+/** A device `dev-1` with a point `temp`, both registered. */
+export async function knownSensor(
+  store: Pick<TelemetryStore, "register">,
+): Promise<{ dev: DeviceRef; temp: Sensor }> {
+  const dev = device("dev-1");
+  const temp = sensor(dev, "temp");
+  await store.register(PARTITION, [dev], [temp]);
+  return { dev, temp };
+}
+
 export function record(offset: number, topic = DATA): LogRecord {
   return {
     topic,

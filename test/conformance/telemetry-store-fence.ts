@@ -6,12 +6,11 @@ import {
   claimLane,
   COMMANDS,
   DATA,
-  device,
+  knownSensor,
   moved,
   NOW_US,
   PARTITION,
   row,
-  sensor,
   sentNothing,
 } from "./telemetry-store-batches.js";
 
@@ -85,9 +84,7 @@ export function fenceTests(test: StoreTest): void {
     store,
     rows,
   }) => {
-    const dev = device("dev-1");
-    const temp = sensor(dev, "temp");
-    await store.register(PARTITION, [dev], [temp]);
+    const { dev, temp } = await knownSensor(store);
     const lane = await claimLane(store);
     const batch = lane.batch(1, {
       changes: [change(dev, { rows: [row(temp, NOW_US, 1)] })],
@@ -106,9 +103,7 @@ export function fenceTests(test: StoreTest): void {
     store,
     rows,
   }) => {
-    const dev = device("dev-1");
-    const temp = sensor(dev, "temp");
-    await store.register(PARTITION, [dev], [temp]);
+    const { dev, temp } = await knownSensor(store);
     const zombie = await claimLane(store, "one");
     const owner = await claimLane(store, "two");
     const changes = [change(dev, { rows: [row(temp, NOW_US, 1)] })];

@@ -11,6 +11,7 @@ import {
   DATA,
   device,
   event,
+  knownSensor,
   letter,
   NOW_US,
   PARTITION,
@@ -85,9 +86,7 @@ export function ledgerTests(test: StoreTest): void {
     store,
     ledger,
   }) => {
-    const dev = device("dev-1");
-    const temp = sensor(dev, "temp");
-    await store.register(PARTITION, [dev], [temp]);
+    const { dev, temp } = await knownSensor(store);
     const lane = await claimLane(store);
     const rows = Array.from({ length: 12_000 }, (_, n) =>
       row(temp, NOW_US - n * 20_000_000, n),

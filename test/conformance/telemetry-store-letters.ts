@@ -6,11 +6,11 @@ import {
   claimLane,
   DATA,
   device,
+  knownSensor,
   letter,
   NOW_US,
   PARTITION,
   row,
-  sensor,
 } from "./telemetry-store-batches.js";
 
 const at = (offset: number) => ({
@@ -122,9 +122,7 @@ export function letterTests(test: StoreTest): void {
     store,
     letters,
   }) => {
-    const dev = device("dev-1");
-    const temp = sensor(dev, "temp");
-    await store.register(PARTITION, [dev], [temp]);
+    const { dev, temp } = await knownSensor(store);
     const lane = await claimLane(store);
     await lane.flush(1, { deadLetters: [letter(0)] });
     const replay = {

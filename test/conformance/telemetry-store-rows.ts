@@ -5,6 +5,7 @@ import {
   change,
   claimLane,
   device,
+  knownSensor,
   letter,
   moved,
   NOW_US,
@@ -129,9 +130,7 @@ export function rowTests(test: StoreTest): void {
   test("a quiet flush says that it saw no duplicates, whichever way it was asked to go", async ({
     store,
   }) => {
-    const dev = device("dev-1");
-    const temp = sensor(dev, "temp");
-    await store.register(PARTITION, [dev], [temp]);
+    const { dev, temp } = await knownSensor(store);
     const lane = await claimLane(store);
     const result = moved(
       await lane.flush(1, {
@@ -182,9 +181,7 @@ export function rowTests(test: StoreTest): void {
     rows,
     letters,
   }) => {
-    const dev = device("dev-1");
-    const temp = sensor(dev, "temp");
-    await store.register(PARTITION, [dev], [temp]);
+    const { dev, temp } = await knownSensor(store);
     const lane = await claimLane(store);
     const over = {
       changes: [change(dev, { rows: [row(temp, NOW_US, 1)] })],

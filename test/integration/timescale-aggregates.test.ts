@@ -6,12 +6,10 @@ import type { Row } from "../../src/domain/device.js";
 import {
   change,
   claimLane,
-  device,
+  knownSensor,
   moved,
   NOW_US,
-  PARTITION,
   row,
-  sensor,
 } from "../conformance/telemetry-store-batches.js";
 import {
   type TestDatabase,
@@ -43,9 +41,7 @@ async function withTelemetry(
       poolMax: 2,
     });
     try {
-      const dev = device("dev-1");
-      const temp = sensor(dev, "temp");
-      await store.register(PARTITION, [dev], [temp]);
+      const { dev, temp } = await knownSensor(store);
       const lane = await claimLane(store);
       await work({
         ...database,

@@ -6,12 +6,10 @@ import { createTelemetryStore } from "../../src/adapters/timescale/telemetry-sto
 import {
   change,
   claimLane,
-  device,
+  knownSensor,
   moved,
   NOW_US,
-  PARTITION,
   row,
-  sensor,
 } from "../conformance/telemetry-store-batches.js";
 import { whyNoTimescale } from "../support/database.js";
 import { withStore } from "./timescale-rig.js";
@@ -25,9 +23,7 @@ const test = skip === null ? columnstore : columnstore.skip;
 
 test("duplicates and conflicts in a columnstore chunk are told apart, beyond the decompression limit too", async () => {
   await withStore("auto", async (store, { admin, url }) => {
-    const dev = device("dev-1");
-    const temp = sensor(dev, "temp");
-    await store.register(PARTITION, [dev], [temp]);
+    const { dev, temp } = await knownSensor(store);
     const lane = await claimLane(store);
     const from = NOW_US - 10 * DAY_US;
     const at = (i: number, value = i) =>
@@ -72,9 +68,7 @@ test("duplicates and conflicts in a columnstore chunk are told apart, beyond the
 
 test("the straight COPY is what the decompression limit stops", async () => {
   await withStore("auto", async (store, { admin, url }) => {
-    const dev = device("dev-1");
-    const temp = sensor(dev, "temp");
-    await store.register(PARTITION, [dev], [temp]);
+    const { dev, temp } = await knownSensor(store);
     const lane = await claimLane(store);
     const rowsOf = (from: number, n: number) =>
       Array.from({ length: n }, (_, i) =>

@@ -9,6 +9,7 @@ import {
   COMMANDS,
   DATA,
   device,
+  knownSensor,
   moved,
   NOW_US,
   PARTITION,
@@ -157,9 +158,7 @@ fence(
       await withTcpProxy(url, async (proxy) => {
         const store = storeAt(proxy.url);
         try {
-          const dev = device("dev-1");
-          const temp = sensor(dev, "temp");
-          await store.register(PARTITION, [dev], [temp]);
+          const { dev, temp } = await knownSensor(store);
           const lane = await claimLane(store);
           const batch = lane.batch(3, {
             changes: [
@@ -245,9 +244,7 @@ fence(
     await withDatabase({ extension: "never" }, async ({ url, admin }) => {
       const store = storeAt(url);
       try {
-        const dev = device("dev-1");
-        const temp = sensor(dev, "temp");
-        await store.register(PARTITION, [dev], [temp]);
+        const { dev, temp } = await knownSensor(store);
         const lane = await claimLane(store);
         const over = {
           changes: [change(dev, { rows: [row(temp, NOW_US, 1)] })],

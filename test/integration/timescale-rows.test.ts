@@ -12,6 +12,7 @@ import {
   change,
   claimLane,
   device,
+  knownSensor,
   moved,
   NOW_US,
   PARTITION,
@@ -168,9 +169,7 @@ rows(
         poolMin: 0,
         poolMax: 2,
       });
-      const dev = device("dev-1");
-      const temp = sensor(dev, "temp");
-      await store.register(PARTITION, [dev], [temp]);
+      const { dev, temp } = await knownSensor(store);
       const lanes = [await claimLane(store)];
       const days = (from: number) =>
         Array.from({ length: 20 }, (_, i) =>
@@ -215,9 +214,7 @@ rows(
   "maintenance drops the partitions past the retention and removes old dead letters",
   async () => {
     await withStore("never", async (store, { admin }) => {
-      const dev = device("dev-1");
-      const temp = sensor(dev, "temp");
-      await store.register(PARTITION, [dev], [temp]);
+      const { dev, temp } = await knownSensor(store);
       const lane = await claimLane(store);
       const ages = [0, 29, 30, 31, 32, 40];
       await lane.flush(6, {
