@@ -355,7 +355,7 @@ refused("a client that sends a byte at a time is cut off", () =>
     let over = false;
     void cut.then(() => (over = true));
     for (sent.write("["); !over; sent.write(" "))
-      await Promise.race([cut, pause(1000)]);
+      await Promise.race([cut, pause(1000)]); // A pace, not a wait.
     assert.is(await cut, 408);
     await until(rig.isClean, {
       withinMs: 5000,

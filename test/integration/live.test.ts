@@ -319,7 +319,7 @@ live(
         const watch = (async () => {
           while (watching) {
             most = Math.max(most, await residentOf(role.pid));
-            await pause(200);
+            await pause(200); // Between two looks, not a wait.
           }
         })();
         const vanishing = await Promise.all(

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from "node:timers/promises";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { TOPIC } from "../../src/domain/names.js";
@@ -136,7 +137,7 @@ test("rebalances under load lose nothing and double nothing", () =>
       })();
       while (!done) {
         await rebalance(rig);
-        await new Promise((resolve) => setTimeout(resolve, 3));
+        await pause(3); // A pace, not a wait.
       }
       await load;
       await rig.settled();
