@@ -1,5 +1,4 @@
 /** What `twinstream adapters try` works on: dead letters, or what comes to the log. Nothing is stored. */
-import pino from "pino";
 import { createLogInspector } from "../adapters/kafka/inspector.js";
 import { createLetterReader } from "../adapters/timescale/letter-reader.js";
 import { createTelemetryStore } from "../adapters/timescale/telemetry-store.js";
@@ -12,7 +11,7 @@ import { createTrial, type Trial, type TrialResult } from "../domain/trial.js";
 import type { DeadLetterReason } from "../errors.js";
 import { tailLog } from "../pipeline/log-tail.js";
 import { decodeRules } from "./decode-rules.js";
-import { logConnection } from "./kafka-log.js";
+import { commandLogConnection } from "./kafka-log.js";
 
 export interface TryQuestion {
   /** Name of the adapter. */
@@ -88,9 +87,7 @@ export async function tryLive(
 ): Promise<TryReport> {
   const config = loadConfig(process.env);
   const { count } = question;
-  const log = createLogInspector(
-    logConnection({ config, log: pino({ level: "silent" }) }, "adapters"),
-  );
+  const log = createLogInspector(commandLogConnection(config, "adapters"));
   try {
     const partitions = (await log.bounds(TOPIC.data)).length;
     const trial = await openTrial(config, question, partitions);

@@ -1,12 +1,11 @@
 /** An upload's claim check on the log again; the worker then begins at its first equipment. */
-import pino from "pino";
 import { createLogWriter } from "../adapters/kafka/writer.js";
 import { createObjectStore } from "../adapters/objects/store.js";
 import { loadConfig } from "../config.js";
 import { claimCheckRecord } from "../domain/claim-check.js";
 import { TOPIC } from "../domain/names.js";
 import type { UploadStore } from "../ports.js";
-import { logConnection } from "./kafka-log.js";
+import { commandLogConnection } from "./kafka-log.js";
 import { createActLog } from "./operator-acts.js";
 
 /** @throws Error when the claim has not ended, or its object is gone */
@@ -18,9 +17,7 @@ export async function reprocess(
   const claim = await store.find(claimId);
   if (claim === null) throw new Error(`there is no claim ${claimId}`);
   const objects = createObjectStore(config, () => undefined);
-  const log = createLogWriter(
-    logConnection({ config, log: pino({ level: "silent" }) }, "claims"),
-  );
+  const log = createLogWriter(commandLogConnection(config, "claims"));
   try {
     if ((await objects.head(claim.key)) === null)
       throw new Error(

@@ -1,6 +1,5 @@
 /** `twinstream dlq replay`: appends, then waits for what becomes of it; or decodes only. */
 import { setTimeout as pause } from "node:timers/promises";
-import pino from "pino";
 import { ulid } from "ulid";
 import { createLogInspector } from "../adapters/kafka/inspector.js";
 import { createLogWriter } from "../adapters/kafka/writer.js";
@@ -14,7 +13,7 @@ import { createReplayer } from "../pipeline/replay.js";
 import type { LetterDesk, LetterFilter, Rehearsal } from "../ports.js";
 import { decodeRules } from "./decode-rules.js";
 import { selectionText } from "./dlq-print.js";
-import { logConnection } from "./kafka-log.js";
+import { commandLogConnection } from "./kafka-log.js";
 import { createActLog } from "./operator-acts.js";
 
 export interface ReplayOptions {
@@ -182,8 +181,7 @@ function rehearsalLines(told: Rehearsal): string[] {
 const limitOf = ({ limit }: ReplayOptions) =>
   limit === undefined ? {} : { limit };
 
-const connect = (config: Config) =>
-  logConnection({ config, log: pino({ level: "silent" }) }, "dlq");
+const connect = (config: Config) => commandLogConnection(config, "dlq");
 
 /** The first Ctrl-C ends the replay between two appends; a second one ends the program. */
 function interruptible(): { signal: AbortSignal; release: () => void } {

@@ -47,15 +47,13 @@ Exit codes: 0 explained (also: why there is none), 1 failed, 2 bad arguments or 
 
 async function explain(deviceId: string, options: Options): Promise<void> {
   const [
-    { default: pino },
     { createLogInspector },
     { createExplainReader },
     { loadConfig },
     { explainReading },
     { decodeRules },
-    { logConnection },
+    { commandLogConnection },
   ] = await Promise.all([
-    import("pino"),
     import("../adapters/kafka/inspector.js"),
     import("../adapters/timescale/explain-reader.js"),
     import("../config.js"),
@@ -64,9 +62,7 @@ async function explain(deviceId: string, options: Options): Promise<void> {
     import("./kafka-log.js"),
   ]);
   const config = loadConfig(process.env);
-  const log = createLogInspector(
-    logConnection({ config, log: pino({ level: "silent" }) }, "explain"),
-  );
+  const log = createLogInspector(commandLogConnection(config, "explain"));
   const reader = createExplainReader({
     url: config.DATABASE_URL,
     name: "explain",

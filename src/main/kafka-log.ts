@@ -1,4 +1,5 @@
-/** The connection to the log, as every role makes it. */
+/** The connection to the log, as every role and every command makes it. */
+import pino from "pino";
 import {
   connectLog,
   type LogConnection,
@@ -19,6 +20,13 @@ export function logConnection(
     log: lines,
   });
 }
+
+/** For a command: what does not work it tells in its own words. */
+export const commandLogConnection = (
+  config: Config,
+  command: string,
+): LogConnection =>
+  logConnection({ config, log: pino({ level: "silent" }) }, command);
 
 /** Where the log is, and how it is spoken to. */
 export function brokersOf(config: Config): {

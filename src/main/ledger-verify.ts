@@ -1,5 +1,4 @@
 /** `twinstream ledger verify` at work: the ranges that were asked for, a few partitions at a time, and the report. */
-import pino from "pino";
 import { createLogInspector } from "../adapters/kafka/inspector.js";
 import { createLedgerStore } from "../adapters/timescale/ledger.js";
 import type { Config } from "../config.js";
@@ -21,7 +20,7 @@ import {
 } from "../pipeline/ledger-tally.js";
 import type { LedgerStanding, LogBounds, LogInspector } from "../ports.js";
 import { decodeRules } from "./decode-rules.js";
-import { logConnection } from "./kafka-log.js";
+import { commandLogConnection } from "./kafka-log.js";
 import type { AskedRange, VerifyOptions } from "./ledger.js";
 
 /** Partitions at a time: while the database looks for one's rows, another's records are decoded. */
@@ -34,10 +33,7 @@ export async function verify(
   config: Config,
   options: VerifyOptions,
 ): Promise<number> {
-  const silent = pino({ level: "silent" });
-  const log = createLogInspector(
-    logConnection({ config, log: silent }, "ledger"),
-  );
+  const log = createLogInspector(commandLogConnection(config, "ledger"));
   const store = createLedgerStore({
     url: config.DATABASE_URL,
     connections: AT_ONCE * 2,

@@ -1,5 +1,4 @@
 /** `twinstream log topics` and `log groups`. */
-import pino from "pino";
 import {
   createLogSurvey,
   type LogSurvey,
@@ -8,15 +7,14 @@ import {
 } from "../adapters/kafka/survey.js";
 import { loadConfig } from "../config.js";
 import { TwinstreamError } from "../errors.js";
-import { logConnection } from "./kafka-log.js";
+import { commandLogConnection } from "./kafka-log.js";
 import { table } from "./table.js";
 
 async function withSurvey(
   work: (survey: LogSurvey) => Promise<void>,
 ): Promise<void> {
   const config = loadConfig(process.env);
-  const log = pino({ level: "silent" });
-  const survey = createLogSurvey(logConnection({ config, log }, "log"));
+  const survey = createLogSurvey(commandLogConnection(config, "log"));
   try {
     await work(survey);
   } finally {

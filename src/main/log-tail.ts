@@ -1,13 +1,12 @@
 /** `twinstream log tail`. */
 import { setTimeout as pause } from "node:timers/promises";
-import pino from "pino";
 import { createLogInspector } from "../adapters/kafka/inspector.js";
 import { loadConfig } from "../config.js";
 import type { LogRecord } from "../domain/message.js";
 import { partitionOf } from "../domain/partition.js";
 import { TwinstreamError } from "../errors.js";
 import type { LogBounds, LogInspector } from "../ports.js";
-import { logConnection } from "./kafka-log.js";
+import { commandLogConnection } from "./kafka-log.js";
 import { recordJson, recordText } from "./log-print.js";
 import type { TailOptions } from "./log.js";
 
@@ -22,9 +21,7 @@ const ENOUGH = Symbol("enough");
 
 export async function tail(options: TailOptions): Promise<void> {
   const config = loadConfig(process.env);
-  const log = createLogInspector(
-    logConnection({ config, log: pino({ level: "silent" }) }, "log"),
-  );
+  const log = createLogInspector(commandLogConnection(config, "log"));
   const stop = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM"] as const)
     process.once(signal, () => stop.abort());

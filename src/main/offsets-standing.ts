@@ -1,5 +1,4 @@
 /** What `twinstream offsets` works with: every stored offset beside the log that it should belong to. */
-import pino from "pino";
 import { createLogInspector } from "../adapters/kafka/inspector.js";
 import { createDeviceView } from "../adapters/redis/device-view.js";
 import {
@@ -13,7 +12,7 @@ import { TOPIC } from "../domain/names.js";
 import { reasonOf } from "../errors.js";
 import type { LogBounds, LogInspector } from "../ports.js";
 import { positionOf } from "../pipeline/position.js";
-import { logConnection } from "./kafka-log.js";
+import { commandLogConnection } from "./kafka-log.js";
 import { createActLog } from "./operator-acts.js";
 
 export interface Standing extends StoredOffset {
@@ -25,9 +24,7 @@ export interface Standing extends StoredOffset {
 }
 
 export async function look(config: Config, say: (line: string) => void) {
-  const log = createLogInspector(
-    logConnection({ config, log: pino({ level: "silent" }) }, "offsets"),
-  );
+  const log = createLogInspector(commandLogConnection(config, "offsets"));
   const keeper = createOffsetKeeper({ url: config.DATABASE_URL });
 
   async function witnessed(

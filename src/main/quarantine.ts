@@ -94,9 +94,8 @@ async function release(
   if (untilMs === null)
     throw new Error(`tenant ${at.tenant} has no device ${at.deviceId}`);
   if (untilMs === 0) return "not quarantined";
-  const [pino, kafka, writing, { TOPIC }, { releaseRecord }, acts] =
+  const [kafka, writing, { TOPIC }, { releaseRecord }, acts] =
     await Promise.all([
-      import("pino"),
       import("./kafka-log.js"),
       import("../adapters/kafka/writer.js"),
       import("../domain/names.js"),
@@ -104,10 +103,7 @@ async function release(
       import("./operator-acts.js"),
     ]);
   const log = writing.createLogWriter(
-    kafka.logConnection(
-      { config, log: pino.default({ level: "silent" }) },
-      "quarantine",
-    ),
+    kafka.commandLogConnection(config, "quarantine"),
   );
   try {
     const asked = { ...at, by: "the command line", atMs: Date.now() };

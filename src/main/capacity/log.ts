@@ -1,5 +1,4 @@
 /** The log's load and the devices that cost most, by its newest records. */
-import pino from "pino";
 import { createLogInspector } from "../../adapters/kafka/inspector.js";
 import type { Config } from "../../config.js";
 import { chooserOf } from "../../domain/adapters/registry.js";
@@ -14,7 +13,7 @@ import { TOPIC } from "../../domain/names.js";
 import { TwinstreamError } from "../../errors.js";
 import type { LogInspector } from "../../ports.js";
 import { decodeRules } from "../decode-rules.js";
-import { logConnection } from "../kafka-log.js";
+import { commandLogConnection } from "../kafka-log.js";
 
 export interface LogLoad {
   readonly partitions: number;
@@ -43,9 +42,7 @@ export async function lookAtLog(
   config: Config,
   { windowSeconds, top }: { windowSeconds: number; top: number },
 ): Promise<{ load: LogLoad; devices: DevicesSeen }> {
-  const log = createLogInspector(
-    logConnection({ config, log: pino({ level: "silent" }) }, "capacity"),
-  );
+  const log = createLogInspector(commandLogConnection(config, "capacity"));
   try {
     const fromMs = Date.now() - windowSeconds * 1000;
     const bounds = await log.bounds(TOPIC.data);

@@ -5,14 +5,13 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import pino from "pino";
 import { ulid } from "ulid";
 import { createLogInspector } from "../../adapters/kafka/inspector.js";
 import type { Config } from "../../config.js";
 import { TOPIC } from "../../domain/names.js";
 import type { Comparison, Logged } from "../../simulator/compare.js";
 import { openLink } from "../../simulator/link.js";
-import { logConnection } from "../kafka-log.js";
+import { commandLogConnection } from "../kafka-log.js";
 import {
   compareWithStores,
   logReading,
@@ -87,9 +86,7 @@ export async function runDrill(
   const folder = join(stack.dir, "drills");
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const ledger = join(folder, `${run}.jsonl`);
-  const log = createLogInspector(
-    logConnection({ config, log: pino({ level: "silent" }) }, "drill"),
-  );
+  const log = createLogInspector(commandLogConnection(config, "drill"));
   const link =
     options.drill === "reconnect" ? await openLink(config.MQTT_URL) : null;
   const fault =

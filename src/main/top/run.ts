@@ -1,12 +1,11 @@
 /** `twinstream top`, put together. */
 import { setTimeout as pause } from "node:timers/promises";
-import pino from "pino";
 import { createLogInspector } from "../../adapters/kafka/inspector.js";
 import { createLogSurvey } from "../../adapters/kafka/survey.js";
 import { createDeviceViewReader } from "../../adapters/redis/device-view-reader.js";
 import { createDeviceRecords } from "../../adapters/timescale/device-records.js";
 import { type Config, listOf, loadConfig } from "../../config.js";
-import { logConnection } from "../kafka-log.js";
+import { commandLogConnection } from "../kafka-log.js";
 import {
   ownMetricsHost,
   stackMetricsUrls,
@@ -20,10 +19,7 @@ import { openScreen } from "./screen.js";
 
 export async function run(options: TopOptions): Promise<void> {
   const config = loadConfig(process.env);
-  const connection = logConnection(
-    { config, log: pino({ level: "silent" }) },
-    "top",
-  );
+  const connection = commandLogConnection(config, "top");
   const survey = createLogSurvey(connection);
   const log = createLogInspector(connection);
   const view = createDeviceViewReader({ url: config.REDIS_URL });
