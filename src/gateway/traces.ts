@@ -1,5 +1,6 @@
 /** A span for each traced request: of a client's own sampled trace (`traceparent`), or one that begins here now and then. */
 import type { FastifyInstance, FastifyRequest } from "fastify";
+import { HEADER, type LogHeaders } from "../domain/message.js";
 import { readTraceparent } from "../domain/traceparent.js";
 import type { Span, Tracer } from "../ports.js";
 
@@ -35,9 +36,17 @@ export function traceRequests(app: FastifyInstance, tracer?: Tracer): void {
   });
 }
 
-/** Headers of a record that goes on with the request's trace. */
+/** For what goes on with the request's trace. */
 export const traceOf = ({
   span,
 }: FastifyRequest): { traceparent?: string | undefined } => ({
   traceparent: span?.traceparent,
 });
+
+/** What a record bears of the trace it belongs to. */
+export const traceHeaders = (
+  traceparent: string | undefined,
+): { headers?: LogHeaders } =>
+  traceparent === undefined
+    ? {}
+    : { headers: { [HEADER.traceparent]: traceparent } };

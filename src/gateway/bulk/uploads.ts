@@ -12,7 +12,6 @@ import {
   objectKey,
   UPLOAD_MS,
 } from "../../domain/claim-check.js";
-import { HEADER } from "../../domain/message.js";
 import { TOPIC } from "../../domain/names.js";
 import { reasonOf, TwinstreamError } from "../../errors.js";
 import type {
@@ -25,6 +24,7 @@ import type {
 } from "../../ports.js";
 import { inTime } from "../in-time.js";
 import { refusal } from "../problems.js";
+import { traceHeaders } from "../traces.js";
 import { createContent } from "./content.js";
 import { type Intake, openIntake } from "./intake.js";
 
@@ -180,9 +180,7 @@ export function createUploads(
   ): Promise<void> {
     const record = {
       ...claimCheckRecord(claim),
-      ...(traceparent !== undefined && {
-        headers: { [HEADER.traceparent]: traceparent },
-      }),
+      ...traceHeaders(traceparent),
     };
     try {
       const appended = log.append(TOPIC.uploads, [record]);

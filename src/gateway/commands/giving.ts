@@ -5,7 +5,6 @@
  */
 import { hash } from "node:crypto";
 import { monotonicFactory } from "ulid";
-import { HEADER } from "../../domain/message.js";
 import { address, TOPIC } from "../../domain/names.js";
 import { reasonOf, TwinstreamError } from "../../errors.js";
 import type {
@@ -18,6 +17,7 @@ import { NOBODY } from "../auth/identity.js";
 import type { GatewayDeps } from "../deps.js";
 import { inTime } from "../in-time.js";
 import { refusal } from "../problems.js";
+import { traceHeaders } from "../traces.js";
 import { type CommandBody, extraOf, USUAL_TTL_S } from "./body.js";
 import { iso } from "./shown.js";
 
@@ -159,9 +159,7 @@ export function createGiving(deps: GatewayDeps): Giving {
     const record = {
       key,
       value: Buffer.from(JSON.stringify(value)),
-      ...(traceparent !== undefined && {
-        headers: { [HEADER.traceparent]: traceparent },
-      }),
+      ...traceHeaders(traceparent),
     };
     const appended = deps.log
       .append(TOPIC.commands, [record])
