@@ -22,6 +22,7 @@ export interface LiveNews {
   readonly gap: boolean;
 }
 
+/** `waiting`: it was live or was refused, and is tried again. */
 export type LiveState = "off" | "connecting" | "live" | "waiting";
 /** Of the streams open now: what the shell shows. */
 export const liveState = signal<LiveState>("off");
@@ -78,9 +79,10 @@ async function run(
     .join("&");
   let lastId = "";
   let waitMs = AGAIN_MS.first;
+  let wasLive = false;
+  liveState.value = "connecting";
   while (!signal.aborted) {
     try {
-      liveState.value = "connecting";
       const token = await accessToken();
       const response = await fetch(`${API}/live?${query}`, {
         headers: {
@@ -95,6 +97,9 @@ async function run(
         throw new Error(`the live stream answered ${response.status}`);
       liveState.value = "live";
       waitMs = AGAIN_MS.first;
+      // The gateway cannot tell what was missed since an event that never came.
+      if (wasLive && lastId === "") heard({ event: "gap", data: "", id: "" });
+      wasLive = true;
       await read(response.body, signal, (event) => {
         if (event.id !== "") lastId = event.id;
         heard(event);

@@ -111,11 +111,11 @@ function Act({
 
 const SAID = {
   off: null,
-  connecting: ["waiting", "connecting", "Asking for live updates"],
-  live: ["live", "live", "Updates are shown as they happen"],
+  connecting: ["away", "connecting", "Asking for live updates"],
+  live: ["on", "live", "Updates are shown as they happen"],
   waiting: [
-    "waiting",
-    "not live",
+    "away",
+    "reconnecting",
     "The live stream is away; it is tried again, and the page asks every few seconds",
   ],
 } as const;
