@@ -2,6 +2,9 @@
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { Refused } from "./http.js";
 
+/** Milliseconds at most until what was refused is asked for again. */
+const AGAIN_MS = 3000;
+
 export interface Asked<T> {
   /** The newest answer; it stays while a later question fails. */
   readonly value: T | null;
@@ -36,12 +39,14 @@ export function useAsked<T>(
     const look = async (): Promise<void> => {
       clearTimeout(timer);
       if (document.hidden && everyMs !== null) return;
+      let nextMs = everyMs;
       try {
         const value = await newest.current(over.signal);
         if (over.signal.aborted) return;
         setFound({ key, value, failure: null, atMs: Date.now() });
       } catch (error) {
         if (over.signal.aborted) return;
+        if (everyMs !== null) nextMs = Math.min(everyMs, AGAIN_MS);
         const failure =
           error instanceof Refused
             ? error
@@ -53,7 +58,7 @@ export function useAsked<T>(
           atMs: was.key === key ? was.atMs : 0,
         }));
       }
-      if (everyMs !== null) timer = setTimeout(() => void look(), everyMs);
+      if (nextMs !== null) timer = setTimeout(() => void look(), nextMs);
     };
     const shown = (): void => {
       if (!document.hidden && everyMs !== null) void look();
