@@ -39,7 +39,7 @@ export async function upload(
         new Refused(
           0,
           "UNREACHABLE",
-          "The connection broke off. Send it again: the gateway takes it once.",
+          "The connection broke off. Try again: the gateway takes it once.",
         ),
       );
     request.onabort = () => failed(signal.reason);

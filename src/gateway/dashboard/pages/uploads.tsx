@@ -47,7 +47,7 @@ export function Uploads({ claim }: { readonly claim: string | null }) {
       <div class="page-head">
         <Heading>Uploads</Heading>
       </div>
-      {mayOperate() && <DropZone onSent={asked.again} />}
+      {mayOperate() && <DropZone onTaken={asked.again} />}
       <Card title="Claims" flush>
         <Answered asked={asked} what="the uploads">
           {({ claims, next }) => (

@@ -1,75 +1,55 @@
-/** Where files are dropped or chosen; each is sent after the other, and shown on its way. */
-import { useRef, useState } from "preact/hooks";
+/** Where files are dropped or chosen; each is shown on its way. */
+import { useEffect, useRef, useState } from "preact/hooks";
 import { bytesText } from "../format.js";
-import { Refused } from "../http.js";
-import { upload } from "../upload.js";
+import {
+  isForLater,
+  sendAgain,
+  sendFiles,
+  sendings,
+  takenCount,
+} from "../sendings.js";
 import { Failure, Link } from "./basics.js";
 
-interface Sending {
-  readonly id: string;
-  readonly name: string;
-  readonly bytes: number;
-  /** 0 to 1. */
-  readonly part: number;
-  readonly claim: string | null;
-  readonly failure: Refused | null;
-}
-
-export function DropZone({ onSent }: { readonly onSent: () => void }) {
-  const [sendings, setSendings] = useState<readonly Sending[]>([]);
+/** @param onTaken is called for each file that the gateway has taken */
+export function DropZone({ onTaken }: { readonly onTaken: () => void }) {
   const [over, setOver] = useState(false);
   const input = useRef<HTMLInputElement>(null);
-  const queue = useRef<Promise<void>>(Promise.resolve());
+  const taken = takenCount.value;
+  useEffect(() => {
+    if (taken > 0) onTaken();
+  }, [taken, onTaken]);
+  useEffect(() => {
+    addEventListener("dragover", refuse);
+    addEventListener("drop", refuse);
+    return () => {
+      removeEventListener("dragover", refuse);
+      removeEventListener("drop", refuse);
+    };
+  }, []);
 
-  const change = (id: string, to: Partial<Sending>): void =>
-    setSendings((was) =>
-      was.map((one) => (one.id === id ? { ...one, ...to } : one)),
-    );
-
-  function take(files: FileList | null): void {
-    for (const file of files ?? []) {
-      const id = crypto.getRandomValues(new Uint32Array(4)).join("-");
-      const { name, size: bytes } = file;
-      setSendings((was) => [
-        { id, name, bytes, part: 0, claim: null, failure: null },
-        ...was,
-      ]);
-      queue.current = queue.current.then(() => send(id, file));
-    }
-  }
-
-  async function send(id: string, file: File): Promise<void> {
-    try {
-      const { claim_id: claim } = await upload(
-        file,
-        id,
-        (part) => change(id, { part }),
-        new AbortController().signal,
-      );
-      change(id, { part: 1, claim });
-      onSent();
-    } catch (error) {
-      const failure =
-        error instanceof Refused
-          ? error
-          : new Refused(0, "FAILED", String(error));
-      change(id, { failure });
-    }
+  function offered(event: DragEvent): void {
+    if (!holdsFiles(event)) return;
+    event.preventDefault();
+    event.dataTransfer.dropEffect = "copy";
+    setOver(true);
   }
 
   return (
     <section
       class={`drop ${over ? "over" : ""}`}
       aria-label="Upload files"
-      onDragOver={(event) => {
-        event.preventDefault();
-        setOver(true);
+      onDragEnter={offered}
+      onDragOver={offered}
+      onDragLeave={({ currentTarget, relatedTarget }) => {
+        // What it holds is left and entered, too.
+        if (!currentTarget.contains(relatedTarget as Node | null))
+          setOver(false);
       }}
-      onDragLeave={() => setOver(false)}
       onDrop={(event) => {
-        event.preventDefault();
         setOver(false);
-        take(event.dataTransfer?.files ?? null);
+        if (!holdsFiles(event)) return;
+        event.preventDefault();
+        sendFiles(event.dataTransfer.files);
       }}
     >
       <p class="drop-text">
@@ -79,8 +59,14 @@ export function DropZone({ onSent }: { readonly onSent: () => void }) {
         </button>
       </p>
       <p class="muted small">
-        JSON as <code>POST /api/v1/telemetry/bulk</code> takes it, plain (.json)
-        or gzipped (.json.gz)
+        {over ? (
+          "Let go, and it is sent"
+        ) : (
+          <>
+            JSON as <code>POST /api/v1/telemetry/bulk</code> takes it, plain
+            (.json) or gzipped (.json.gz)
+          </>
+        )}
       </p>
       <input
         ref={input}
@@ -91,18 +77,18 @@ export function DropZone({ onSent }: { readonly onSent: () => void }) {
         multiple
         accept=".json,.gz,application/json,application/gzip"
         onChange={({ currentTarget }) => {
-          take(currentTarget.files);
+          sendFiles(currentTarget.files ?? []);
           // The same file may be chosen again, mended.
           currentTarget.value = "";
         }}
       />
-      {sendings.length > 0 && (
+      {sendings.value.length > 0 && (
         <ul class="sendings">
-          {sendings.map((one) => (
+          {sendings.value.map((one) => (
             <li key={one.id}>
               <div class="row">
-                <strong>{one.name}</strong>
-                <span class="muted">{bytesText(one.bytes)}</span>
+                <strong>{one.file.name}</strong>
+                <span class="muted">{bytesText(one.file.size)}</span>
                 <span class="push">
                   {one.claim !== null ? (
                     <Link to={{ name: "uploads", claim: one.claim }}>
@@ -119,10 +105,15 @@ export function DropZone({ onSent }: { readonly onSent: () => void }) {
                 <progress
                   max={1}
                   value={one.part}
-                  aria-label={`Upload of ${one.name}`}
+                  aria-label={`Upload of ${one.file.name}`}
                 />
               ) : (
-                <Failure failure={one.failure} />
+                <Failure
+                  failure={one.failure}
+                  {...(isForLater(one.failure) && {
+                    again: () => sendAgain(one),
+                  })}
+                />
               )}
             </li>
           ))}
@@ -130,4 +121,16 @@ export function DropZone({ onSent }: { readonly onSent: () => void }) {
       )}
     </section>
   );
+}
+
+type FileDrag = DragEvent & { readonly dataTransfer: DataTransfer };
+
+const holdsFiles = (event: DragEvent): event is FileDrag =>
+  event.dataTransfer?.types.includes("Files") === true;
+
+/** A file let go beside the area would be opened by the browser, in the place of the page. */
+function refuse(event: DragEvent): void {
+  if (event.defaultPrevented || !holdsFiles(event)) return;
+  event.preventDefault();
+  event.dataTransfer.dropEffect = "none";
 }
