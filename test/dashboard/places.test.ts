@@ -1,6 +1,7 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import {
+  isElsewhere,
   placeOf,
   type Place,
   urlOf,
@@ -40,6 +41,19 @@ test("what is not known falls back to what is usual", () => {
     search: "100%",
     show: "all",
   });
+});
+
+test("going to a claim or a cause is arriving there; a search or a range is not", () => {
+  const uploads = placeOf("/ui/uploads");
+  assert.ok(isElsewhere(uploads, placeOf("/ui/uploads/01HZ")));
+  assert.ok(isElsewhere(placeOf("/ui/dead-letters/4f2a"), uploads));
+  assert.ok(isElsewhere(placeOf("/ui/devices/a"), placeOf("/ui/devices/b")));
+  assert.not(
+    isElsewhere(placeOf("/ui/devices"), placeOf("/ui/devices?search=x")),
+  );
+  assert.not(
+    isElsewhere(placeOf("/ui/devices/a"), placeOf("/ui/devices/a?range=5h")),
+  );
 });
 
 test.run();

@@ -1,6 +1,6 @@
 /** Where the page is, kept in the browser's address and history. */
 import { signal } from "@preact/signals";
-import { type Place, placeOf, urlOf } from "./places.js";
+import { isElsewhere, type Place, placeOf, urlOf } from "./places.js";
 
 const current = (): string => location.pathname + location.search;
 
@@ -26,7 +26,3 @@ export function go(to: Place, how: "push" | "replace" = "push"): void {
   arrivals.value++;
   scrollTo(0, 0);
 }
-
-const isElsewhere = (a: Place, b: Place): boolean =>
-  a.name !== b.name ||
-  (a.name === "device" && b.name === "device" && a.id !== b.id);

@@ -92,6 +92,12 @@ export const devicesAt = (show: PresenceFilter = "all"): Place => ({
   show,
 });
 
+/** Whether going from one to the other is arriving somewhere; what stands behind the `?` is how a place is shown. */
+export const isElsewhere = (from: Place, to: Place): boolean =>
+  pathOf(from) !== pathOf(to);
+
+const pathOf = (place: Place): string => urlOf(place).split("?", 1).join();
+
 const partOf = (part: string | null): string =>
   part === null ? "" : `/${encodeURIComponent(part)}`;
 
