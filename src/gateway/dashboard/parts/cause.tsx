@@ -1,5 +1,5 @@
 /** One cause of dead letters: its letters, a rehearsal of their replay, the replay itself, or giving them up. */
-import { useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import type { Letter, LetterCause, Rehearsal, ReplayRun } from "../answers.js";
 import { ask } from "../api.js";
 import { useAsked } from "../asked.js";
@@ -44,19 +44,28 @@ export function Cause({
   const [told, setTold] = useState<Rehearsal | null>(null);
   const [run, setRun] = useState<ReplayRun | null>(null);
   const [asks, setAsks] = useState<"replay" | "drop" | null>(null);
+  const about = useRef<HTMLParagraphElement>(null);
   const { busy, failure, doing } = useDoing();
-  const which = `fingerprint=${encodeURIComponent(fingerprint)}&state=all`;
+  const which = `fingerprint=${encodeURIComponent(fingerprint)}`;
   const asked = useAsked(
     `letters ${fingerprint} ${limit}`,
     async (signal) => {
-      const [{ causes }, { letters, next }] = await Promise.all([
+      const [{ causes }, unsettled, { letters, next }] = await Promise.all([
+        ask<{ causes: LetterCause[] }>(`/dead-letters?${which}&state=all`, {
+          signal,
+        }),
         ask<{ causes: LetterCause[] }>(`/dead-letters?${which}`, { signal }),
         ask<{ letters: Letter[]; next: number | null }>(
-          `/dead-letters/letters?${which}&limit=${limit}`,
+          `/dead-letters/letters?${which}&state=all&limit=${limit}`,
           { signal },
         ),
       ]);
-      return { cause: causes[0] ?? null, letters, more: next !== null };
+      return {
+        cause: causes[0] ?? null,
+        isSettled: unsettled.causes.length === 0,
+        letters,
+        more: next !== null,
+      };
     },
     EVERY_MS,
   );
@@ -88,6 +97,7 @@ export function Cause({
       method: "POST",
       body: { fingerprint },
     });
+    setTold(null);
     say(`${plural(dropped, "letter")} dropped`);
     asked.again();
     settled();
@@ -125,31 +135,42 @@ export function Cause({
       {cause !== null && (
         <Card title="What to do">
           <div class="stack">
-            <p class="cause-text">{cause.cause}</p>
-            <p class="muted">
-              Mend the cause, look with a dry run whether it is mended, then
-              replay: the records go onto the log again, untouched, and are
-              judged as of their first arrival.
+            <p class="cause-text" tabIndex={-1} ref={about}>
+              {cause.cause}
             </p>
-            <div class="row">
-              <button type="button" disabled={busy} onClick={rehearse}>
-                {busy ? "Looking…" : "Dry run"}
-              </button>
-              <button
-                type="button"
-                class="primary"
-                onClick={() => setAsks("replay")}
-              >
-                Replay
-              </button>
-              <button
-                type="button"
-                class="danger"
-                onClick={() => setAsks("drop")}
-              >
-                Drop
-              </button>
-            </div>
+            {found?.isSettled === true ? (
+              <p class="muted">
+                Nothing is left to do: all of its letters were stored since, or
+                dropped.
+              </p>
+            ) : (
+              <>
+                <p class="muted">
+                  Mend the cause, look with a dry run whether it is mended, then
+                  replay: the records go onto the log again, untouched, and are
+                  judged as of their first arrival.
+                </p>
+                <div class="row">
+                  <button type="button" disabled={busy} onClick={rehearse}>
+                    {busy ? "Looking…" : "Dry run"}
+                  </button>
+                  <button
+                    type="button"
+                    class="primary"
+                    onClick={() => setAsks("replay")}
+                  >
+                    Replay
+                  </button>
+                  <button
+                    type="button"
+                    class="danger"
+                    onClick={() => setAsks("drop")}
+                  >
+                    Drop
+                  </button>
+                </div>
+              </>
+            )}
             {failure !== null && <Failure failure={failure} />}
             {told !== null && <Told told={told} />}
             {run !== null && <Run run={run} />}
@@ -174,6 +195,7 @@ export function Cause({
           title="Replay these letters?"
           act="Replay"
           run={replay}
+          then={about}
           onClose={() => setAsks(null)}
         >
           <p>
@@ -189,6 +211,7 @@ export function Cause({
           act="Drop"
           danger
           run={drop}
+          then={about}
           onClose={() => setAsks(null)}
         >
           <p>

@@ -1,5 +1,5 @@
 /** What a device was told, each command with its whole life, and a form for the next. */
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import type { Command, CommandState } from "../answers.js";
 import { ask } from "../api.js";
 import { useAsked } from "../asked.js";
@@ -20,6 +20,8 @@ import { say } from "./toasts.js";
 const EVERY_MS = 10_000;
 /** While one is on its way, which takes moments. */
 const SOON_MS = 700;
+/** Seconds that a cancellation is waited for, which takes moments too. */
+const CANCEL_S = 5;
 const STEP = 20;
 /** What the route gives at most. */
 const MOST = 1000;
@@ -148,10 +150,11 @@ function Life({
   readonly canceled: () => void;
 }) {
   const [asks, setAsks] = useState(false);
+  const summary = useRef<HTMLElement>(null);
   return (
     <li>
       <details {...(open && { open })}>
-        <summary>
+        <summary ref={summary}>
           <Badge tone={toneOf(command.state)}>{command.state}</Badge>
           <strong class="op">{command.op}</strong>
           <code class="params">{paramsText(command.params)}</code>
@@ -197,13 +200,18 @@ function Life({
           title={`Cancel ${command.op}?`}
           act="Cancel the command"
           danger
+          then={summary}
           onClose={() => setAsks(false)}
           run={async () => {
-            await ask(
-              `/devices/${encodeURIComponent(command.device_id)}/commands/${command.cmd_id}`,
+            const { state } = await ask<Pick<Command, "state">>(
+              `/devices/${encodeURIComponent(command.device_id)}/commands/${command.cmd_id}?wait=${CANCEL_S}`,
               { method: "DELETE" },
             );
-            say(`${command.op} is to be canceled`);
+            say(
+              OPEN.has(state)
+                ? `${command.op} is to be canceled`
+                : `${command.op} is ${state}`,
+            );
             canceled();
           }}
         >

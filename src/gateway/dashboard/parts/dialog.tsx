@@ -7,18 +7,25 @@ import { Failure } from "./basics.js";
 export function Dialog({
   title,
   onClose,
+  focusAfter,
   children,
 }: {
   readonly title: string;
   readonly onClose: () => void;
+  /** What gets the focus at the end; where it is not set, what had it before. */
+  readonly focusAfter?: { readonly current: HTMLElement | null };
   readonly children?: ComponentChildren;
 }) {
   const dialog = useRef<HTMLDialogElement>(null);
   useEffect(() => {
+    const self = dialog.current!;
     const before = document.activeElement;
-    dialog.current?.showModal();
+    self.showModal();
     return () => {
-      if (before instanceof HTMLElement) before.focus();
+      // Nothing outside of it takes the focus while it is open.
+      self.close();
+      const after = focusAfter?.current ?? before;
+      if (after instanceof HTMLElement) after.focus();
     };
   }, []);
   return (
@@ -55,6 +62,7 @@ export function Confirm({
   act,
   danger = false,
   run,
+  then,
   onClose,
   children,
 }: {
@@ -63,12 +71,20 @@ export function Confirm({
   readonly act: string;
   readonly danger?: boolean;
   readonly run: () => Promise<void>;
+  /** Takes the focus once it is done, where the button that asked has nothing to do any more. */
+  readonly then?: { readonly current: HTMLElement | null };
   readonly onClose: () => void;
   readonly children?: ComponentChildren;
 }) {
   const { busy, failure, doing } = useDoing();
+  const focusAfter = useRef<HTMLElement | null>(null);
+  async function confirmed(): Promise<void> {
+    await run();
+    focusAfter.current = then?.current ?? null;
+    onClose();
+  }
   return (
-    <Dialog title={title} onClose={onClose}>
+    <Dialog title={title} onClose={onClose} focusAfter={focusAfter}>
       <div class="stack">
         {children}
         {failure !== null && <Failure failure={failure} />}
@@ -80,7 +96,7 @@ export function Confirm({
             type="button"
             class={danger ? "danger" : "primary"}
             disabled={busy}
-            onClick={() => doing(async () => (await run(), onClose()))}
+            onClick={() => doing(confirmed)}
           >
             {act}
           </button>
