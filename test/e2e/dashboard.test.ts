@@ -1,11 +1,15 @@
 /** The web page as a person uses it, in a real browser, on a system that runs. */
-import { resolve } from "node:path";
+import { writeFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import type { Locator, Page } from "playwright-core";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { type Tab, whyNoBrowser, withBrowser } from "../support/browser.js";
 import { type Running, withRunning } from "../support/fleet.js";
 import { partitionOf } from "../../src/domain/partition.js";
 import { runCommand } from "../support/roles.js";
+import { type TcpProxy, withTcpProxy } from "../support/tcp-proxy.js";
+import { until } from "../support/wait.js";
 import { connectDevice, type MqttDevice } from "./mqtt-device.js";
 
 const test = suite("web page in a browser");
@@ -15,6 +19,11 @@ const PICTURES = resolve(".twinstream/screenshots");
 /** Of `iot-data`, as the settings have it. */
 const PARTITIONS = 12;
 const DEVICES = 10_000;
+/** Bytes of a file, and bytes a second of a line on which its way can be watched. */
+const FILE_BYTES = 400_000;
+const LINE_BYTES = 200_000;
+/** Milliseconds in which what was refused is there again: sooner than it would be asked for as a matter of course. */
+const SOON_MS = 8000;
 /** Frames of scrolling that are measured. */
 const FRAMES = 120;
 
@@ -64,8 +73,14 @@ async function talkingDevice(
   return device;
 }
 
-/** One that is in quarantine before it says anything: what it sends then is a dead letter that a replay can store. */
-async function quarantinedDevice(running: Running, id: string): Promise<void> {
+/**
+ * One that is in quarantine before it says anything: what it sends then is a dead letter that a replay can store. It hears
+ * commands, and answers none.
+ */
+async function quarantinedDevice(
+  running: Running,
+  id: string,
+): Promise<MqttDevice> {
   await running.database.query(
     `INSERT INTO equipments (tenant_id, equip_uuid, topics, log_partition, quarantined_until)
      VALUES ('default', $1, 'flat', $2, now() + interval '1 hour')`,
@@ -73,6 +88,7 @@ async function quarantinedDevice(running: Running, id: string): Promise<void> {
   );
   const device = await connectDevice(running, id);
   await device.data(v1(30));
+  return device;
 }
 
 const why = await whyNoBrowser();
@@ -83,22 +99,29 @@ if (why === null)
       await addUser(running, "ana", "operator");
       await addUser(running, "vera", "viewer");
       const device = await talkingDevice(running, "press-7");
-      await quarantinedDevice(running, "lathe-3");
+      const mute = await quarantinedDevice(running, "lathe-3");
       await withBrowser(PICTURES, async (open) => {
         const desk = await open();
-        await logIn(desk, running.http, "ana");
-        await looksAtTheFleet(desk);
-        await watchesTheDevice(desk, running.http, device);
-        await commandsTheDevice(desk);
-        await looksBack(desk);
-        await replaysALetter(desk);
-        await uploadsAFile(desk);
-        await scrollsThroughTenThousand(desk, running.http);
-        await leavesAndComesBack(desk, running.http);
-        // The console's word on the file that was refused.
-        const refusal = /status of 400 .*\/telemetry\/bulk\)$/;
+        await withTcpProxy(running.http, async (line) => {
+          await logIn(desk, line.url, "ana");
+          await looksAtTheFleet(desk);
+          await watchesTheDevice(desk, line.url, device);
+          await commandsTheDevice(desk);
+          await looksBack(desk);
+          await missesNothing(desk, running, line, device);
+          await replaysALetter(desk);
+          await dropsALetter(desk, running, device);
+          await cancelsACommand(desk, line.url, mute);
+          await uploadsAFile(desk);
+          await dropsAFile(desk, running.folder);
+          await scrollsThroughTenThousand(desk, line.url);
+          await leavesAndComesBack(desk, line.url);
+        });
+        // The console's words on the file that was refused, and on connections that were cut.
+        const expected =
+          /status of 400 .*\/telemetry\/bulk\)$|: net::ERR_[A-Z_]+ \(/;
         assert.equal(
-          desk.complaints.filter((one) => !refusal.test(one)),
+          desk.complaints.filter((one) => !expected.test(one)),
           [],
         );
 
@@ -138,7 +161,7 @@ async function looksAtTheFleet(tab: Tab): Promise<void> {
   assert.is(await page.evaluate("document.activeElement.id"), "main");
   await page.getByRole("link", { name: "Devices" }).press("Enter");
   await page.getByRole("heading", { name: "Devices" }).waitFor();
-  await page.waitForFunction("document.activeElement.id === 'heading'");
+  await isAtHeading(page);
 }
 
 async function watchesTheDevice(
@@ -154,7 +177,7 @@ async function watchesTheDevice(
   await page.waitForURL(`${base}/ui/devices/press-7`);
   const temperature = page.locator('[data-point="temperature"]');
   await temperature.filter({ hasText: /^24$/ }).waitFor();
-  await page.locator(".live.live").waitFor();
+  await page.locator(".live.on").waitFor();
   for (const value of [41.5, 42.25]) {
     await device.data(v1(value));
     await temperature.filter({ hasText: String(value) }).waitFor();
@@ -201,6 +224,95 @@ async function looksBack(tab: Tab): Promise<void> {
   }
 }
 
+/** The line is cut twice: once the stream has told something that it can go on from, and once it has told nothing yet. */
+async function missesNothing(
+  tab: Tab,
+  running: Running,
+  line: TcpProxy,
+  device: MqttDevice,
+): Promise<void> {
+  const { page, picture } = tab;
+  const stretches = page.locator('.bands[aria-label^="status:"]');
+  for (const [fresh, values] of [
+    [false, [11, 51, 12]],
+    [true, [52, 13, 53]],
+  ] as const) {
+    if (fresh) await page.reload();
+    await page.locator(".live.on").waitFor();
+    const before = /(\d+) stretches/.exec(
+      (await stretches.getAttribute("aria-label")) ?? "",
+    );
+    line.shut();
+    const away = page.locator(".live.away", { hasText: "reconnecting" });
+    await away.waitFor();
+    const word = (await away.boundingBox())!;
+    const side = (await page.locator(".sidebar").boundingBox())!;
+    assert.ok(
+      word.x + word.width < side.x + side.width,
+      "there is room for it",
+    );
+    for (const value of values) {
+      await device.data(v1(value));
+      await until(
+        async () => {
+          const { rowCount } = await running.database.query(
+            "SELECT FROM ts_measure WHERE device_id = $1 AND v_num = $2",
+            [device.id, value],
+          );
+          return rowCount === 1;
+        },
+        { withinMs: 20_000, what: `the reading ${value} to be stored` },
+      );
+    }
+    // Somebody who comes back to the tab is told at once that it is not up to date.
+    await page.evaluate(
+      "document.dispatchEvent(new Event('visibilitychange'))",
+    );
+    await page.getByText("Not up to date").first().waitFor();
+    if (fresh) await picture("reconnecting");
+    line.open();
+    await page.locator(".live.on").waitFor();
+    // Each of them began a stretch of its own.
+    const now = values[2] > 20 ? "RUN" : "STOP";
+    const count = Number(before?.[1]) + values.length;
+    await page
+      .locator(`.bands[aria-label="status: ${count} stretches, now ${now}"]`)
+      .waitFor();
+    await page
+      .locator('[data-point="temperature"]', { hasText: String(values[2]) })
+      .waitFor();
+    await page
+      .getByText("Not up to date")
+      .first()
+      .waitFor({ state: "detached", timeout: SOON_MS });
+  }
+}
+
+/** Moves the focus as a person without a mouse does. */
+async function tabTo(
+  page: Page,
+  target: Locator,
+  key: "Tab" | "Shift+Tab" = "Tab",
+): Promise<void> {
+  await target.waitFor();
+  for (let presses = 0; presses < 60; presses++) {
+    if ((await target.and(page.locator(":focus")).count()) > 0) return;
+    await page.keyboard.press(key);
+  }
+  throw new Error(`the keyboard does not reach ${String(target)}`);
+}
+
+async function pressAt(
+  page: Page,
+  target: Locator,
+  key: "Tab" | "Shift+Tab" = "Tab",
+): Promise<void> {
+  await tabTo(page, target, key);
+  await page.keyboard.press("Enter");
+}
+
+const isAtHeading = (page: Page) => page.locator("#heading:focus").waitFor();
+
 async function replaysALetter(tab: Tab): Promise<void> {
   const { page } = tab;
   await page.getByRole("link", { name: "Dead letters" }).click();
@@ -224,6 +336,99 @@ async function replaysALetter(tab: Tab): Promise<void> {
   await page.locator(".notice .badge", { hasText: "1 stored" }).waitFor();
 }
 
+/** By keyboard alone, as is what follows until the mouse drags a file. */
+async function dropsALetter(
+  tab: Tab,
+  running: Running,
+  device: MqttDevice,
+): Promise<void> {
+  const { page } = tab;
+  await device.data({ schema: "v1", ts: "yesterday", points: [] });
+  await pressAt(
+    page,
+    page.getByRole("link", { name: "← Dead letters" }),
+    "Shift+Tab",
+  );
+  await isAtHeading(page);
+  const cause = page.locator(".cause-link");
+  await cause.filter({ hasNotText: "quarantined" }).waitFor();
+  assert.is(await cause.count(), 1, "the replayed one waits for nobody");
+  await pressAt(page, cause);
+  await isAtHeading(page);
+  const fingerprint = decodeURIComponent(page.url().split("/").at(-1)!);
+  const drop = page
+    .locator("main")
+    .getByRole("button", { name: "Drop", exact: true });
+  const dialog = page.getByRole("dialog");
+  await pressAt(page, drop);
+  await pressAt(page, dialog.getByRole("button", { name: "Leave it" }));
+  await dialog.waitFor({ state: "detached" });
+  await drop.and(page.locator(":focus")).waitFor();
+  await page.keyboard.press("Enter");
+  await pressAt(
+    page,
+    dialog.getByRole("button", { name: "Drop", exact: true }),
+  );
+  await dialog.waitFor({ state: "detached" });
+  await page.getByText("1 letter dropped").waitFor();
+  await page.locator(".letters .badge", { hasText: "dropped" }).waitFor();
+  await page.getByText("Nothing is left to do").waitFor();
+  assert.is(await drop.count(), 0);
+  await page.locator(".cause-text:focus").waitFor();
+  await isWell(tab, "dropped");
+  await pressAt(
+    page,
+    page.getByRole("link", { name: "← Dead letters" }),
+    "Shift+Tab",
+  );
+  await page.getByText("No message waits for anybody").waitFor();
+  const { rows } = await running.database.query<{ state: string }>(
+    "SELECT state FROM ingest_errors WHERE fingerprint = $1",
+    [fingerprint],
+  );
+  assert.equal(rows, [{ state: "dropped" }]);
+}
+
+async function cancelsACommand(
+  tab: Tab,
+  base: string,
+  mute: MqttDevice,
+): Promise<void> {
+  const { page } = tab;
+  await mute.hello();
+  await page.goto(`${base}/ui/devices/${mute.id}`);
+  const dialog = page.getByRole("dialog");
+  await pressAt(page, page.getByRole("button", { name: "Send a command" }));
+  await tabTo(page, page.getByLabel("Operation"));
+  await page.keyboard.type("jog");
+  await page.keyboard.press("Enter");
+  await dialog.waitFor({ state: "detached" });
+  const command = page.locator(".commands > li").first();
+  const badge = command.locator("summary .badge");
+  await badge.filter({ hasText: "delivered" }).waitFor();
+  const cancel = command.getByRole("button", { name: "Cancel it" });
+  await pressAt(page, cancel);
+  await pressAt(page, dialog.getByRole("button", { name: "Leave it" }));
+  await dialog.waitFor({ state: "detached" });
+  // The focus is where it was before the question.
+  await cancel.and(page.locator(":focus")).waitFor();
+  await page.keyboard.press("Enter");
+  await pressAt(
+    page,
+    dialog.getByRole("button", { name: "Cancel the command" }),
+  );
+  await dialog.waitFor({ state: "detached" });
+  await page.getByText("jog is canceled").waitFor();
+  await badge.filter({ hasText: "canceled" }).waitFor();
+  await command
+    .locator(".steps > li", { hasText: "canceled" })
+    .getByText("by ana; it had been sent and may be executed")
+    .waitFor();
+  assert.is(await cancel.count(), 0);
+  await command.locator("summary:focus").waitFor();
+  await isWell(tab, "canceled");
+}
+
 async function uploadsAFile(tab: Tab): Promise<void> {
   const { page } = tab;
   const timestamp = new Date(Date.now() - 60_000).toISOString();
@@ -240,20 +445,102 @@ async function uploadsAFile(tab: Tab): Promise<void> {
       sensor: [reading("inner", "warm"), reading("inner", 5)],
     },
   ];
-  await page.getByRole("link", { name: "Uploads" }).click();
+  await pressAt(page, page.getByRole("link", { name: "Uploads" }), "Shift+Tab");
+  await isAtHeading(page);
   await isWell(tab, "uploads");
-  const choose = page.getByLabel("Files to upload");
+  const choose = async (named: ReturnType<typeof file>): Promise<void> => {
+    const asked = page.waitForEvent("filechooser");
+    await pressAt(page, page.getByRole("button", { name: "choose files" }));
+    await (await asked).setFiles(named);
+  };
   const file = (name: string, text: string) => ({
     name,
     mimeType: "application/json",
     buffer: Buffer.from(text),
   });
-  await choose.setInputFiles(file("broken.json", '[{"equip_uuid": 7}]'));
+  await choose(file("broken.json", '[{"equip_uuid": 7}]'));
   await page.getByRole("alert").getByText("$[0]").first().waitFor();
-  await choose.setInputFiles(file("readings.json", JSON.stringify(body)));
-  await page.getByRole("link", { name: "taken, see its claim" }).click();
+  await page.route(
+    /\/telemetry\/bulk$/,
+    (route) => route.abort("connectionreset"),
+    { times: 1 },
+  );
+  await choose(file("readings.json", JSON.stringify(body)));
+  await page.getByText("The connection broke off").waitFor();
+  await pressAt(page, page.getByRole("button", { name: "Try again" }));
+  await pressAt(page, page.getByRole("link", { name: "taken, see its claim" }));
+  await isAtHeading(page);
   await page.locator(".page-head .badge", { hasText: "done" }).waitFor();
   await isWell(tab, "claim");
+}
+
+/** By the mouse: the browser's own drag of a file of the disk. */
+async function dropsAFile(tab: Tab, folder: string): Promise<void> {
+  const { page, picture } = tab;
+  const reading = {
+    sensor_uuid: "inner",
+    sensor_tipo: "temperatura",
+    valor: 6.25,
+    timestamp: new Date(Date.now() - 30_000).toISOString(),
+  };
+  const body = [{ equip_uuid: "freezer-3", sensor: [reading] }];
+  const path = join(folder, "dragged.json");
+  await writeFile(path, JSON.stringify(body).padEnd(FILE_BYTES));
+  await page.getByRole("link", { name: "← Uploads" }).click();
+  const browser = await page.context().newCDPSession(page);
+  const drag = async (
+    type: "dragEnter" | "dragOver" | "drop",
+    over: Locator,
+  ): Promise<void> => {
+    const { x, y, width, height } = (await over.boundingBox())!;
+    await browser.send("Input.dispatchDragEvent", {
+      type,
+      x: x + width / 2,
+      y: y + height / 2,
+      data: { items: [], files: [path], dragOperationsMask: 1 },
+    });
+  };
+  const area = page.getByRole("region", { name: "Upload files" });
+  const taking = area.getByText("Let go, and it is sent");
+  const sendings = area.locator(".sendings > li");
+  assert.is(await sendings.count(), 2, "those of before are still told of");
+
+  // Beside the area nothing happens; least of all is the page left for the file.
+  const heading = page.getByRole("heading", { name: "Uploads" });
+  await drag("dragEnter", area);
+  await taking.waitFor();
+  await drag("dragOver", heading);
+  await taking.waitFor({ state: "detached" });
+  await drag("drop", heading);
+
+  await browser.send("Network.emulateNetworkConditions", {
+    offline: false,
+    latency: 0,
+    downloadThroughput: -1,
+    uploadThroughput: LINE_BYTES,
+  });
+  await drag("dragEnter", area);
+  await drag("dragOver", area.getByRole("button", { name: "choose files" }));
+  await taking.waitFor();
+  await picture("drop");
+  await drag("drop", area);
+  await taking.waitFor({ state: "detached" });
+  assert.is(await sendings.count(), 3);
+  await sendings
+    .locator('progress:not([value="0"]):not([value="1"])')
+    .waitFor();
+  await picture("upload");
+  // What is under way goes on while another page is looked at.
+  await page.getByRole("link", { name: "Fleet" }).click();
+  await page.getByRole("heading", { name: "Fleet" }).waitFor();
+  await page.getByRole("link", { name: "Uploads" }).click();
+  const sending = sendings.first();
+  await sending.getByText("dragged.json").waitFor();
+  await sending.getByRole("link", { name: "taken, see its claim" }).waitFor();
+  await browser.detach();
+  const claim = page.locator(".claims > li").first();
+  await claim.locator(".badge", { hasText: "done" }).waitFor();
+  await claim.getByText("1 reading").waitFor();
 }
 
 async function scrollsThroughTenThousand(
