@@ -16,6 +16,16 @@ export function writeStackEnv(file, env) {
 }
 
 /**
+ * Where the gateway answers, by the settings it was given.
+ * @param {NodeJS.ProcessEnv} settings @param {number} port
+ */
+export function gatewayUrl({ TLS_CERT, HTTP_HOST }, port) {
+  const scheme = TLS_CERT ? "https" : "http";
+  const host = !HTTP_HOST || HTTP_HOST === "0.0.0.0" ? "127.0.0.1" : HTTP_HOST;
+  return `${scheme}://${host}:${port}`;
+}
+
+/**
  * @param {Record<string, string>} env
  * @param {string[]} pages for a browser
  */

@@ -15,7 +15,7 @@ import { reservePort } from "../stack/ports.mjs";
 import { run, signalTree } from "../stack/processes.mjs";
 import { lastLines, since } from "../stack/say.mjs";
 import { brokerAccount, firstUser, fleetAccount } from "./accounts.mjs";
-import { addressLines, writeStackEnv } from "./addresses.mjs";
+import { addressLines, gatewayUrl, writeStackEnv } from "./addresses.mjs";
 import { installAndBuild } from "./install.mjs";
 import { HELP, parseOptions } from "./options.mjs";
 import { progressOf } from "./progress.mjs";
@@ -169,7 +169,7 @@ async function start({ checkout, cli, dir, options, screen, running, end }) {
   ]);
   const env = {
     ...stack.env,
-    HTTP_URL: `http://127.0.0.1:${http.port}`,
+    HTTP_URL: gatewayUrl(settings, http.port),
     HTTP_PORT: String(http.port),
     METRICS_URL: metricsUrl(metrics.processor ?? 0),
     METRICS_URL_BRIDGE: metricsUrl(metrics.bridge ?? 0),

@@ -7,11 +7,16 @@ import {
   statSync,
 } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
+import https from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import {
+  type Certificates,
+  withCertificates,
+} from "../support/certificates.js";
 import { logIn } from "../support/device-log-in.js";
 import { CLI, npmStart, stackEnv } from "../support/npm-start.js";
 import { runCommand } from "../support/roles.js";
@@ -42,7 +47,20 @@ async function metric(url: string, name: string): Promise<number> {
     .reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0);
 }
 
-test("brings everything up with a fleet, restarts a killed role, stops, goes on with its data, and passes its drills", async () => {
+/** The status that an HTTPS server answers whose certificate this authority signed. */
+const statusOf = (url: string, ca: Buffer): Promise<number | undefined> =>
+  new Promise((resolve, reject) => {
+    const request = https.get(url, { ca }, (response) => {
+      response.resume();
+      resolve(response.statusCode);
+    });
+    request.on("error", reject);
+  });
+
+test("brings everything up with a fleet, restarts a killed role, stops, goes on with its data over HTTPS, and passes its drills", () =>
+  withCertificates(startsAndStops));
+
+async function startsAndStops({ ca, server }: Certificates): Promise<void> {
   const checkout = await mkdtemp(join(tmpdir(), "twinstream-start-"));
   let first = npmStart(checkout, ["--devices", "20", "--rate", "100"]);
   try {
@@ -116,9 +134,19 @@ test("brings everything up with a fleet, restarts a killed role, stops, goes on 
     assert.match(first.output(), "the data stays in");
     assert.not(existsSync(join(checkout, ".twinstream/stack.env")));
 
-    first = npmStart(checkout, ["--devices", "20", "--rate", "100"]);
+    const stopped = new Date().toISOString();
+    first = npmStart(checkout, ["--devices", "20", "--rate", "100"], {
+      TLS_CERT: server.cert,
+      TLS_KEY: server.key,
+      NODE_EXTRA_CA_CERTS: ca,
+    });
     await first.says("all is up", 90_000);
-    const again = (await stackEnv(checkout)).get("DATABASE_URL")!;
+    const now = await stackEnv(checkout);
+    const again = now.get("DATABASE_URL")!;
+    const secure = now.get("HTTP_URL")!;
+    assert.match(secure, /^https:/);
+    assert.match(first.output(), `${secure}/docs`);
+    assert.is(await statusOf(`${secure}/docs`, await readFile(ca)), 200);
     assert.ok(
       (await storedRows(again)) >= before,
       "the data is that of the first",
@@ -129,6 +157,14 @@ test("brings everything up with a fleet, restarts a killed role, stops, goes on 
       what: "readings of a fleet that comes back with the log-ins it had",
     });
     assert.is(await readFile(logIns, "utf8"), known);
+    await until(
+      async () =>
+        (await count(
+          again,
+          `claims WHERE state = 'done' AND user_id = 'fleet' AND received_at > '${stopped}'`,
+        )) > 0,
+      { withinMs: 30_000, what: "an upload of the fleet over HTTPS" },
+    );
 
     await drilled(checkout, ["processor"]);
     await drilled(checkout, ["redis", "--empty"]);
@@ -144,7 +180,7 @@ test("brings everything up with a fleet, restarts a killed role, stops, goes on 
     await first.ended;
     await rm(checkout, { recursive: true, force: true });
   }
-});
+}
 
 /** Breaks something of the stack under a small load. */
 function drill(

@@ -8,7 +8,11 @@ import { until, within } from "./wait.js";
 export const CLI = new URL("../../src/main/cli.js", import.meta.url).pathname;
 const MAIN = pathToFileURL(resolve("deploy/start/main.mjs")).href;
 
-export function npmStart(checkout: string, args: readonly string[]) {
+export function npmStart(
+  checkout: string,
+  args: readonly string[],
+  settings: Readonly<Record<string, string>> = {},
+) {
   const program = `import(${JSON.stringify(MAIN)}).then(({ main }) =>
     main(${JSON.stringify(args)}, ${JSON.stringify({ checkout, cli: CLI })}))`;
   const child = spawn(process.execPath, ["-e", program], {
@@ -17,6 +21,7 @@ export function npmStart(checkout: string, args: readonly string[]) {
       PATH: process.env["PATH"],
       HOME: process.env["HOME"],
       TWINSTREAM_SERVICES: "native",
+      ...settings,
     },
     stdio: ["ignore", "pipe", "pipe"],
   });
