@@ -7,7 +7,7 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { withDatabase } from "../support/database.js";
 import { freePort, runCommand, startRole } from "../support/roles.js";
-import { fuzz, whyNoSchemathesis } from "../support/schemathesis.js";
+import { ENDLESS, fuzz, whyNoSchemathesis } from "../support/schemathesis.js";
 import { withServices } from "../support/services.js";
 
 const all = suite("requests made from the OpenAPI document");
@@ -46,6 +46,35 @@ test("a 500 is found where there is one", async () => {
     server.close();
   }
 });
+
+/** What is left out of the fuzz is the live stream alone, which does begin at once, and refuses at once. */
+async function beginsEndlessly(
+  base: string,
+  headers: Readonly<Record<string, string>>,
+): Promise<void> {
+  const document = await fetch(`${base}/docs/json`);
+  const { paths } = (await document.json()) as { paths: object };
+  const endless = Object.keys(paths).filter((path) => ENDLESS.test(path));
+  assert.equal(endless.toSorted(), ["/api/v1/live", "/live"]);
+  for (const path of endless)
+    for (const [query, status] of [
+      ["", 200],
+      ["?device=%00", 400],
+      ["?last_event_id=x", 400],
+      [`?device=${"a".repeat(129)}`, 400],
+    ] as const) {
+      const soon = AbortSignal.timeout(10_000);
+      const stream = await fetch(base + path + query, {
+        headers,
+        signal: soon,
+      });
+      assert.is(stream.status, status, path + query);
+      await stream.body?.cancel();
+    }
+  console.log(
+    `skipped: API fuzz of ${endless.join(" and ")}: a live stream has no end; that it begins and refuses at once was looked at`,
+  );
+}
 
 test("no route of the gateway answers 500, logged in as an admin", () =>
   withServices(["kafka", "redis", "postgres"], (shared) =>
@@ -91,6 +120,7 @@ test("no route of the gateway answers 500, logged in as an admin", () =>
         const devices = await fetch(`${base}/devices`, { headers });
         assert.is(devices.status, 200, "the token is good");
 
+        await beginsEndlessly(base, headers);
         const found = await fuzz(`${base}/docs/json`, headers, SECONDS);
         assert.ok(found.ok, `${found.report}\n${role.output()}`);
         console.log(`${found.cases} requests, none answered with a 500`);
