@@ -588,7 +588,7 @@ async function scrollsThroughTenThousand(
   const at = (part: number): string =>
     frames[Math.floor(frames.length * part)]!.toFixed(1);
   console.log(
-    `kept: ${DEVICES} devices scrolled 900 px a frame: median ${at(0.5)} ms a frame, p95 ${at(0.95)} ms`,
+    `\nkept: ${DEVICES} devices scrolled 900 px a frame: median ${at(0.5)} ms a frame, p95 ${at(0.95)} ms`,
   );
   const rows = page.locator(".table-rows .table-row");
   assert.ok((await rows.count()) < 60, "only rows in sight are there");

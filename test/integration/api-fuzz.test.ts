@@ -72,7 +72,7 @@ async function beginsEndlessly(
       await stream.body?.cancel();
     }
   console.log(
-    `skipped: API fuzz of ${endless.join(" and ")}: a live stream has no end; that it begins and refuses at once was looked at`,
+    `\nskipped: API fuzz of ${endless.join(" and ")}: a live stream has no end; that it begins and refuses at once was looked at`,
   );
 }
 
