@@ -214,13 +214,18 @@ async function becomesQuiet(
     if (before !== null) return before;
     const signal = AbortSignal.timeout(withinMs);
     await readUntilQuiet(reading, attempts, QUIET_MS, signal);
-    const stored = await eyes.readStored();
-    const behind = reading.positions.findIndex(
-      (position, n) => (stored[n] ?? 0) < position,
-    );
-    if (behind >= 0)
-      return `partition ${behind} is stored up to ${stored[behind]} of ${reading.positions[behind]}`;
-    return roles.unready();
+    // Those that answer commands go on: what came up to here is to be stored, not what has come since.
+    const upTo = [...reading.positions];
+    for (;;) {
+      const stored = await eyes.readStored();
+      const behind = upTo.findIndex(
+        (position, n) => (stored[n] ?? 0) < position,
+      );
+      if (behind < 0) return roles.unready();
+      if (performance.now() > untilMs)
+        return `partition ${behind} is stored up to ${stored[behind]} of ${upTo[behind]}`;
+      await pause(LOOK_MS);
+    }
   }
 }
 

@@ -221,6 +221,30 @@ test("two messages of a device that changed places on the log are out of order, 
   assert.is(result.sent + result.duplicates, messages.length + 1);
 });
 
+test("a repeated message whose first copy the broker lost stands where its second was sent", () => {
+  const world = faultless();
+  const n = placeOf(world, isStored);
+  const lost = world.logged[n]!;
+  const { dev } = lost;
+  const last = world.logged.findLastIndex((one) => one.dev === dev);
+  assert.ok(last > n);
+  world.logged.splice(n, 1);
+  const offset = 10_000;
+  const moved = (arrivalUs: number) =>
+    compare(world.attempts, {
+      ...world,
+      logged: [...world.logged, { ...lost, offset, arrivalUs }],
+      shown: null,
+    }).outOfOrder;
+  const first = world.attempts[n]!;
+  const again = { ...first, attempt: 2, tSend: first.tSend + 1e6 };
+  assert.equal(moved(again.tSend * 1000), [`${dev} ${first.seq}`]);
+  world.attempts.push(again);
+  assert.equal(moved(again.tSend * 1000), []);
+  // It came before it was sent again: the first copy it was.
+  assert.is(moved((again.tSend - 1000) * 1000).length, 1);
+});
+
 test("a dead letter that is gone is missing, and one of a good message or for another reason is misjudged", () => {
   const world = faultless();
   const poison = place(world.logged[placeOf(world, isPoison)]!);
