@@ -218,18 +218,28 @@ refused("with the database away nothing is stored", () =>
   }),
 );
 
-refused("when undoing fails too, row and object stay for the sweeper", () =>
-  withUploads(async (rig) => {
-    const away = new TwinstreamError("STORE_UNREACHABLE");
-    rig.desk.fail.set("stored", away).set("forget", away);
-    const answer = await rig.upload(JSON.stringify(uploadOf(1)));
-    assert.is(answer.status, 503);
-    assert.is(rig.objects.kept.size, 1);
-    assert.equal(
-      [...rig.desk.claims.values()].map(({ state }) => state),
-      ["receiving"],
-    );
-  }),
+refused(
+  "when undoing fails too, it is done once the database answers, and the same key is free again",
+  () =>
+    withUploads(async (rig) => {
+      const away = new TwinstreamError("STORE_UNREACHABLE");
+      rig.desk.fail.set("stored", away).set("forget", away);
+      const body = JSON.stringify(uploadOf(1));
+      const key = { ...JSON_TYPE, "idempotency-key": "again" };
+      assert.is((await rig.upload(body, key)).status, 503);
+      assert.is(rig.objects.kept.size, 1);
+      assert.equal(
+        [...rig.desk.claims.values()].map(({ state }) => state),
+        ["receiving"],
+      );
+      assert.is((await rig.upload(body, key)).status, 409);
+      rig.desk.fail.clear();
+      await until(rig.isClean, {
+        withinMs: 10_000,
+        what: "row and object to be gone",
+      });
+      assert.is((await rig.upload(body, key)).status, 202);
+    }),
 );
 
 /** An upload that a test sends piece by piece. */

@@ -5,9 +5,11 @@
 import { randomUUID } from "node:crypto";
 import type { Readable } from "node:stream";
 import { finished } from "node:stream/promises";
+import { setTimeout as pause } from "node:timers/promises";
 import { monotonicFactory } from "ulid";
 import type { BulkRules } from "../../domain/bulk.js";
 import {
+  ABANDONED_MS,
   claimCheckRecord,
   objectKey,
   UPLOAD_MS,
@@ -58,12 +60,14 @@ export interface Upload {
 export interface Uploads {
   /** Answers the claim once its claim check is on the log; of a repeated upload the first one's. */
   receive(upload: Upload): Promise<UploadClaim>;
-  /** Resolves once no upload is under way. */
-  idle(): Promise<void>;
+  /** For a gateway that closes: resolves once no upload is under way; what is still to be undone is left to the sweeper. */
+  end(): Promise<void>;
 }
 
 /** Milliseconds the log may take to acknowledge a claim check. */
 const APPEND_MS = 10_000;
+/** Milliseconds after which what could not be undone is tried again. */
+const UNDO_AGAIN_MS = 2000;
 
 export function createUploads(
   deps: UploadDeps & {
@@ -77,6 +81,7 @@ export function createUploads(
   const { desk, objects, log, observer, clock, limits } = deps;
   const nextId = monotonicFactory();
   const underWay = new Set<Promise<UploadClaim>>();
+  const ending = new AbortController();
 
   async function receive(upload: Upload): Promise<UploadClaim> {
     const receivedMs = clock();
@@ -125,18 +130,39 @@ export function createUploads(
     }
   }
 
-  /** What cannot be undone now is left to the sweeper; the row goes first, since an object without a row harms nobody. */
+  /**
+   * What cannot be undone now is tried again for as long as a client must be told that it is still arriving, and left to the
+   * sweeper by a gateway that ends. There are no more of them than arrive at a time: nothing begins while the database is away.
+   */
   async function abandon(claim: UploadClaim): Promise<void> {
     try {
-      if (await desk.forget(claim.tenant, claim.claimId))
-        await objects.remove(claim.key);
+      await undo(claim);
     } catch (error) {
       observer.emit({
         type: "failure",
         where: `gateway: undoing upload ${claim.claimId}`,
         error: reasonOf(error),
       });
+      void undoLater(claim);
     }
+  }
+
+  async function undoLater(claim: UploadClaim): Promise<void> {
+    const { signal } = ending;
+    while (clock() - claim.receivedMs < ABANDONED_MS) {
+      try {
+        await pause(UNDO_AGAIN_MS, undefined, { signal, ref: false });
+        return await undo(claim);
+      } catch {
+        // Told of once, above.
+        if (signal.aborted) return;
+      }
+    }
+  }
+
+  /** The row goes first, since an object without a row harms nobody. */
+  async function undo({ tenant, claimId, key }: UploadClaim): Promise<void> {
+    if (await desk.forget(tenant, claimId)) await objects.remove(key);
   }
 
   /** The body is read to its end, so that the client gets to see the answer, and so that its size can be compared. */
@@ -221,7 +247,8 @@ export function createUploads(
         underWay.delete(receiving);
       }
     },
-    async idle() {
+    async end() {
+      ending.abort();
       await Promise.allSettled(underWay);
     },
   };

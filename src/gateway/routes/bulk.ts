@@ -52,7 +52,7 @@ export function bulkRoutes(
     app.removeAllContentTypeParsers();
     app.addContentTypeParser("*", (_request, body, done) => done(null, body));
     app.addHook("onClose", async () => {
-      await inTime(uploads.idle(), UNDO_MS, "TOO_SLOW").catch(() => {
+      await inTime(uploads.end(), UNDO_MS, "TOO_SLOW").catch(() => {
         deps.observer.emit({
           type: "failure",
           where: "gateway: stopping",
