@@ -1,7 +1,7 @@
 /**
  * The live stream: messages and changes of presence as they happen. Read by fetch rather than EventSource, which can send no
  * token, would put a ticket into addresses, and could not go on from the last event with a new one. What comes is handed over
- * once a frame, however much it is.
+ * once a frame, however much it is; once a second while the page is hidden.
  */
 import { signal } from "@preact/signals";
 import { API } from "./http.js";
@@ -32,6 +32,19 @@ const AGAIN_MS = { first: 1000, most: 15_000 };
 /** Milliseconds of silence after which the line counts as dead; heartbeats come oftener. */
 const SILENCE_MS = 45_000;
 
+/** Milliseconds between two handings over while nobody looks. */
+const HIDDEN_MS = 1000;
+
+function atNextFrame(work: () => void): () => void {
+  const frame = requestAnimationFrame(work);
+  return () => cancelAnimationFrame(frame);
+}
+
+function inAWhile(work: () => void): () => void {
+  const timer = setTimeout(work, HIDDEN_MS);
+  return () => clearTimeout(timer);
+}
+
 /** Streams until the returned function is called. Devices: those asked for; at least one. */
 export function openLive(
   devices: readonly string[],
@@ -41,10 +54,12 @@ export function openLive(
   let updates: FullMessage[] = [];
   let presence: PresenceNews[] = [];
   let gap = false;
-  let frame = 0;
+  /** Ends the wait for the next handing over; null where nothing waits. */
+  let stopWaiting: (() => void) | null = null;
 
   function flush(): void {
-    frame = 0;
+    stopWaiting?.();
+    stopWaiting = null;
     const news = { updates, presence, gap };
     updates = [];
     presence = [];
@@ -58,13 +73,21 @@ export function openLive(
       presence.push(JSON.parse(data) as PresenceNews);
     else if (event === "gap") gap = true;
     else return;
-    if (frame === 0) frame = requestAnimationFrame(flush);
+    stopWaiting ??= document.hidden ? inAWhile(flush) : atNextFrame(flush);
   }
 
+  // A hidden page gets no frames: what waits for one would only grow.
+  document.addEventListener(
+    "visibilitychange",
+    () => {
+      if (stopWaiting !== null) flush();
+    },
+    { signal: over.signal },
+  );
   void run(devices, heard, over.signal);
   return () => {
     over.abort();
-    cancelAnimationFrame(frame);
+    stopWaiting?.();
     liveState.value = "off";
   };
 }
@@ -140,10 +163,16 @@ async function read(
   }
 }
 
+/** Ends before its time where the browser finds its network again. */
 const pause = (ms: number, signal: AbortSignal): Promise<void> =>
   new Promise((over) => {
-    const timer = setTimeout(over, ms);
-    signal.addEventListener("abort", () => (clearTimeout(timer), over()), {
-      once: true,
-    });
+    const ended = new AbortController();
+    const end = (): void => {
+      clearTimeout(timer);
+      ended.abort();
+      over();
+    };
+    const timer = setTimeout(end, ms);
+    signal.addEventListener("abort", end, { signal: ended.signal });
+    addEventListener("online", end, { signal: ended.signal });
   });
