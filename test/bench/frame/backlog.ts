@@ -3,7 +3,10 @@ import type { Admin } from "kafkajs";
 import { connectLog } from "../../../src/adapters/kafka/connect.js";
 import { createLogWriter } from "../../../src/adapters/kafka/writer.js";
 import { encodeEnvelope } from "../../../src/domain/envelope.js";
+import { HEADER } from "../../../src/domain/message.js";
 import { TOPIC } from "../../../src/domain/names.js";
+import type { OutgoingRecord } from "../../../src/ports.js";
+import { someTrace } from "../../support/collector.js";
 import { until } from "../../support/wait.js";
 
 export interface Backlog {
@@ -11,6 +14,8 @@ export interface Backlog {
   readonly devices: number;
   /** Of each message. */
   readonly points: number;
+  /** One message in so many is of a trace of its own; none unless told. */
+  readonly tracedEvery?: number;
 }
 
 const RECORDS = 5000;
@@ -43,12 +48,12 @@ export const deviceName = (device: number): string =>
 /** Puts it on `iot-data` in rounds over the devices, a device's messages a second apart and in the past; answers its bytes. */
 export async function fill(
   brokers: string,
-  { messages, devices, points }: Backlog,
+  { messages, devices, points, tracedEvery }: Backlog,
 ): Promise<number> {
   const writer = createLogWriter(connection(brokers));
   const rounds = Math.ceil(messages / devices);
   const startMs = Date.now() - rounds * 1000;
-  let records: { key: string; value: Buffer }[] = [];
+  let records: OutgoingRecord[] = [];
   let bytes = 0;
   for (let n = 0; n < messages; n++) {
     const device = n % devices;
@@ -62,7 +67,11 @@ export async function fill(
       payload: payloadOf(device, round, points, startMs + round * 1000),
       arrivalMs: Date.now(),
     });
-    records.push({ key: deviceId, value });
+    const headers =
+      tracedEvery !== undefined && n % tracedEvery === 0
+        ? { headers: { [HEADER.traceparent]: someTrace().traceparent } }
+        : {};
+    records.push({ key: deviceId, value, ...headers });
     bytes += value.length;
     if (records.length === RECORDS || n === messages - 1) {
       await writer.append(TOPIC.data, records);

@@ -36,6 +36,8 @@ export interface Drainer {
   /** Another composition root than the command line's. */
   readonly script?: string;
   readonly node?: readonly string[];
+  /** Beside those of the backlog. */
+  readonly settings?: Readonly<Record<string, string>>;
   /** Processes of the group, one unless told. */
   readonly processes?: number;
 }
@@ -68,13 +70,14 @@ async function drain(
   { services }: Stack,
   env: Readonly<Record<string, string>>,
   messages: number,
-  { script, node = [], processes = 1 }: Drainer,
+  { script, node = [], settings = {}, processes = 1 }: Drainer,
 ): Promise<Drained> {
   const group = `bench-${++groups}`;
   const admin = connection(env["KAFKA_BROKERS"]!).kafka.admin();
   await admin.connect();
   const own = {
     ...env,
+    ...settings,
     PROCESSOR_GROUP: group,
     LOG_LEVEL: "warn",
     // On a busy machine the first devices would be offline before the last are worked off.

@@ -65,7 +65,7 @@ const PLOTS: readonly Plotted[] = [
     from: ["parts"],
     title: "What each part costs: CPU for a message with and without it",
     unit: "µs a message",
-    series: ["whole", "without it"],
+    series: ["with it", "without it"],
     bars: withWhat("µs of CPU a message, process"),
   },
   {
