@@ -152,13 +152,24 @@ export async function runCommand(
   return { code: Number(code), output: role.output() };
 }
 
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
+/** Below the ports that outgoing connections take (from 32,768 on) and those of stacks (from 20,000 on). */
+const PORTS = { first: 10_000, count: 10_000 };
+/** Given out by this process, whether listened on yet or not. */
+const given = new Set<number>();
+
+export async function freePort(): Promise<number> {
+  for (let tries = 0; tries < 1000; tries++) {
+    const port = PORTS.first + Math.floor(Math.random() * PORTS.count);
+    if (given.has(port) || !(await isFree(port))) continue;
+    given.add(port);
+    return port;
+  }
+  throw new Error(`no free port from ${PORTS.first} on`);
 }
+
+const isFree = (port: number): Promise<boolean> =>
+  new Promise((resolve) => {
+    const server = createServer();
+    server.once("error", () => resolve(false));
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
+  });
