@@ -12,6 +12,8 @@ const PREFIX = "probe-";
 const EACH = 2;
 /** Between two messages of a device. */
 const EVERY_MS = 500;
+/** What comes before anything is done to anyone, less the time in which devices are made known and actors wake up. */
+export const QUIET_MS = 10_000;
 
 interface Sample {
   readonly partition: number;

@@ -2,7 +2,7 @@
 import { openLink, type Link } from "../../../src/simulator/link.js";
 import { partitionOf } from "../../../src/domain/partition.js";
 import type { Ground } from "../ground.js";
-import { idsIn, type Probe, startProbe } from "../probe.js";
+import { idsIn, type Probe, QUIET_MS, startProbe } from "../probe.js";
 import { startLoad } from "../load.js";
 import { type Knobs, type Scenario, scenarios } from "../scenario.js";
 import { read } from "../../../src/simulator/options.js";
@@ -28,7 +28,7 @@ function comparedWithQuiet(
   const { probe, fromMs } = kept.get(ground.stack)!;
   const idle = (partition: number): boolean => !busy(partition);
   const toMs = performance.now();
-  const quiet = probe.latency(P99, 0, fromMs, idle);
+  const quiet = probe.latency(P99, fromMs - QUIET_MS, fromMs, idle);
   const beside = probe.latency(P99, fromMs, toMs, idle);
   ground.figure("p99 before, ms", quiet ?? "none");
   ground.figure("p99 beside it, ms", beside ?? "none");

@@ -3,7 +3,7 @@ import { residentBytes } from "../../../src/main/drill/processes.js";
 import { openSse, openWebSocket } from "../../support/live-clients.js";
 import { least } from "../acts.js";
 import type { Ground } from "../ground.js";
-import { type Listen, type Probe, startProbe } from "../probe.js";
+import { type Listen, type Probe, QUIET_MS, startProbe } from "../probe.js";
 import { scenarios } from "../scenario.js";
 
 const STUCK = 40;
@@ -114,7 +114,7 @@ export const READERS = scenarios({
     const unheard = await probe.end(HEARD_MS);
     if (unheard > 0) wrong.push(`${unheard} messages did not come to a reader`);
     const all = () => true;
-    const quiet = probe.latency(P99, 0, fromMs, all);
+    const quiet = probe.latency(P99, fromMs - QUIET_MS, fromMs, all);
     const beside = probe.latency(P99, fromMs, performance.now(), all);
     ground.figure("p99 before, ms", quiet ?? "none");
     ground.figure("p99 beside them, ms", beside ?? "none");
