@@ -3,15 +3,18 @@
  *
  *   npm run bench                                     all, short: some ten minutes on an idle machine
  *   npm run bench -- --only drain,latency
- *   npm run bench -- --reference                      keeps the results in test/bench/results, draws deploy/plots, fills deploy/capacity.md
+ *   npm run bench -- --reference                      keeps the results in test/bench/results, draws deploy/plots, fills tables of README and deploy/capacity.md
  */
 import { execFileSync, spawn } from "node:child_process";
-import { mkdtempSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { fillPage } from "./frame/capacity-page.js";
+import type { BenchResult } from "./frame/bench.js";
+import { capacityTables } from "./frame/capacity-page.js";
+import { figuresTable, runsLine } from "./frame/figures-page.js";
+import { fillPage } from "./frame/pages.js";
 import { drawAll } from "./frame/plots.js";
 
 /** Each with what keeps it short enough for the whole to stay within a quarter of an hour, and the most it may take. */
@@ -37,7 +40,8 @@ const QUESTIONS: readonly (readonly [
 const PATIENCE = 3;
 const RESULTS = "test/bench/results";
 const PLOTS = "deploy/plots";
-const PAGE = "deploy/capacity.md";
+const CAPACITY = "deploy/capacity.md";
+const README = "README.md";
 
 const { values } = parseArgs({
   options: {
@@ -91,13 +95,18 @@ for (const [n, [name, args, mostSeconds]] of asked.entries()) {
 }
 if (values.reference) {
   for (const file of drawAll(RESULTS, PLOTS)) console.error(`drawn: ${file}`);
-  fillPage(RESULTS, PAGE);
+  const kept = QUESTIONS.map(([name]) => join(RESULTS, `${name}.json`))
+    .filter((path) => existsSync(path))
+    .map((path) => JSON.parse(readFileSync(path, "utf8")) as BenchResult);
+  fillPage(CAPACITY, { ...capacityTables(kept) });
+  fillPage(README, { figures: `${figuresTable(kept)}\n\n${runsLine(kept)}` });
   // So that the lint takes them as they are.
   execFileSync("node_modules/.bin/prettier", [
     "--write",
     "--log-level=warn",
     RESULTS,
-    PAGE,
+    CAPACITY,
+    README,
   ]);
 }
 console.error(

@@ -1,7 +1,6 @@
-/** The tables of deploy/capacity.md, from the kept results: what things cost, and what a fleet needs by that. Pure but for `fillPage`. */
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+/** The tables of deploy/capacity.md, from the kept results: what things cost, and what a fleet needs by that. Pure. */
 import type { BenchResult } from "./bench.js";
+import { table } from "./pages.js";
 
 /** A device's messages a second and points a message, of the fleets of the page. */
 const PER_SECOND = 1 / 60;
@@ -104,15 +103,8 @@ function bytes(value: number): string {
   return `${Number(size.toPrecision(2))} ${units[unit]}`;
 }
 
-const row = (cells: readonly string[]): string => `| ${cells.join(" | ")} |`;
-const table = (
-  head: readonly string[],
-  rows: readonly (readonly string[])[],
-): string =>
-  [row(head), row(head.map(() => "---")), ...rows.map(row)].join("\n");
-
 /** Both tables as Markdown. What was not measured yet is called so, and what follows from it too. */
-function capacityTables(results: readonly BenchResult[]): {
+export function capacityTables(results: readonly BenchResult[]): {
   costs: string;
   fleets: string;
 } {
@@ -200,22 +192,4 @@ function capacityTables(results: readonly BenchResult[]): {
     ]),
   );
   return { costs, fleets };
-}
-
-/** Puts both tables between their marks. */
-export function fillPage(results: string, page: string): void {
-  const kept = ["drain", "sustained", "actors", "disk"]
-    .map((question) => join(results, `${question}.json`))
-    .filter((path) => existsSync(path))
-    .map((path) => JSON.parse(readFileSync(path, "utf8")) as BenchResult);
-  let text = readFileSync(page, "utf8");
-  for (const [name, content] of Object.entries(capacityTables(kept))) {
-    const [begin, end] = [`<!-- ${name} -->`, `<!-- end of ${name} -->`];
-    const from = text.indexOf(begin);
-    const to = text.indexOf(end);
-    if (from === -1 || to === -1)
-      throw new Error(`${page} has no place for the table of ${name}`);
-    text = `${text.slice(0, from + begin.length)}\n\n${content}\n\n${text.slice(to)}`;
-  }
-  writeFileSync(page, text);
 }
