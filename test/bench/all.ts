@@ -33,7 +33,7 @@ const QUESTIONS: readonly (readonly [
   ["disk", [], 120],
   ["reads", ["--seconds", "2", "--rounds", "3"], 120],
   ["upload", ["--rounds", "3"], 120],
-  ["worker", ["--megabytes", "100", "--claims", "1000"], 150],
+  ["worker", ["--megabytes", "300", "--claims", "5000"], 240],
   ["history", ["--questions", "100"], 180],
 ];
 /** A busy machine takes longer; beyond this it says nothing. */

@@ -15,10 +15,12 @@ const EVERY_MS = 500;
 /** What comes before anything is done to anyone, less the time in which devices are made known and actors wake up. */
 export const QUIET_MS = 10_000;
 
-interface Sample {
+/** From the publish on; or from the arrival at the bridge on, without the broker, whose queue all devices share. */
+type Way = "whole" | "behind the broker";
+
+interface Sample extends Readonly<Record<Way, number>> {
   readonly partition: number;
   readonly sentMs: number;
-  readonly latencyMs: number;
 }
 
 /** Hears the full messages of these devices from now on; answers what ends it. */
@@ -37,6 +39,7 @@ export interface Probe {
     fromMs: number,
     toMs: number,
     partitions: (partition: number) => boolean,
+    way?: Way,
   ): number | null;
 }
 
@@ -87,9 +90,15 @@ export async function startProbe(
   const last = new Map<string, number>();
   let number = 0;
   const hear = (text: string): void => {
-    const { device_id: id, payload } = JSON.parse(text) as {
+    const {
+      device_id: id,
+      payload,
+      // It has no time of its own: the bridge's clock gave it one, which is ours.
+      timestamp,
+    } = JSON.parse(text) as {
       device_id: string;
       payload: { probe: number };
+      timestamp: number;
     };
     const key = `${id} ${payload.probe}`;
     const one = sent.get(key);
@@ -98,7 +107,11 @@ export async function startProbe(
     if (payload.probe < (last.get(id) ?? 0))
       ground.violation(`${id}: ${payload.probe} came after a later one`);
     last.set(id, payload.probe);
-    samples.push({ ...one, latencyMs: performance.now() - one.sentMs });
+    samples.push({
+      ...one,
+      whole: performance.now() - one.sentMs,
+      "behind the broker": Date.now() - timestamp * 1000,
+    });
   };
   const stopListening = await listen(
     ground,
@@ -138,13 +151,13 @@ export async function startProbe(
       }).catch(() => undefined);
       return sent.size;
     },
-    latency(share, fromMs, toMs, partitions) {
+    latency(share, fromMs, toMs, partitions, way = "whole") {
       const found = samples
         .filter(
           ({ sentMs, partition }) =>
             sentMs >= fromMs && sentMs < toMs && partitions(partition),
         )
-        .map(({ latencyMs }) => latencyMs)
+        .map((sample) => sample[way])
         .toSorted((a, b) => a - b);
       const at =
         found[Math.min(found.length - 1, Math.floor(share * found.length))];

@@ -8,8 +8,9 @@ import { toIso } from "../../domain/time.js";
 const PRESENCE = `
   UPDATE equipments e
   SET last_seen = GREATEST(e.last_seen, p.seen), online = p.online, cause = p.cause, log_partition = $1,
-      site = COALESCE(e.site, p.site), topics = CASE WHEN e.site IS NULL AND p.site IS NOT NULL THEN 'tenant' ELSE e.topics END
-  FROM unnest($2::int[], $3::timestamptz[], $4::boolean[], $5::text[], $6::text[]) AS p (id, seen, online, cause, site)
+      firmware = COALESCE(p.firmware, e.firmware), site = COALESCE(e.site, p.site), topics = CASE WHEN e.site IS NULL AND p.site IS NOT NULL THEN 'tenant' ELSE e.topics END
+  FROM unnest($2::int[], $3::timestamptz[], $4::boolean[], $5::text[], $6::text[], $7::text[])
+    AS p (id, seen, online, cause, site, firmware)
   WHERE e.id = p.id`;
 
 const UNTIMED = `
@@ -24,28 +25,12 @@ const FIRMWARE = `
   UPDATE equipments e SET firmware = f.firmware
   FROM unnest($1::int[], $2::text[]) AS f (id, firmware) WHERE e.id = f.id`;
 
-export async function storePresence(
+/** A device's row is written once where it can be: the first word of a device changes both presence and firmware. */
+export async function storeDevices(
   session: Session,
   partition: number,
-  presence: readonly PresenceChange[],
-): Promise<void> {
-  if (presence.length === 0) return;
-  const latest = [
-    ...new Map(presence.map((p) => [p.device.equipmentId, p])).values(),
-  ];
-  await session.run(PRESENCE, [
-    partition,
-    latest.map((p) => p.device.equipmentId),
-    latest.map((p) => (p.seenUs === 0 ? null : toIso(p.seenUs))),
-    latest.map((p) => p.online),
-    latest.map((p) => (p.cause === null ? null : storable(p.cause))),
-    latest.map((p) => p.device.site),
-  ]);
-}
-
-export async function storeDeviceMarks(
-  session: Session,
   changes: readonly StoreChange[],
+  presence: readonly PresenceChange[],
 ): Promise<void> {
   const untimed = new Map<number, string>();
   const quarantine = new Map<number, string | null>();
@@ -66,6 +51,7 @@ export async function storeDeviceMarks(
         until === 0 ? null : toIso(until * 1000),
       );
   }
+  await storePresence(session, partition, presence, firmwares);
   if (untimed.size > 0)
     await session.run(UNTIMED, [[...untimed.keys()], [...untimed.values()]]);
   if (quarantine.size > 0)
@@ -78,4 +64,27 @@ export async function storeDeviceMarks(
       [...firmwares.keys()],
       [...firmwares.values()],
     ]);
+}
+
+/** Takes the firmwares of the devices in question out of those given. */
+async function storePresence(
+  session: Session,
+  partition: number,
+  presence: readonly PresenceChange[],
+  firmwares: Map<number, string>,
+): Promise<void> {
+  if (presence.length === 0) return;
+  const latest = [
+    ...new Map(presence.map((p) => [p.device.equipmentId, p])).values(),
+  ];
+  await session.run(PRESENCE, [
+    partition,
+    latest.map((p) => p.device.equipmentId),
+    latest.map((p) => (p.seenUs === 0 ? null : toIso(p.seenUs))),
+    latest.map((p) => p.online),
+    latest.map((p) => (p.cause === null ? null : storable(p.cause))),
+    latest.map((p) => p.device.site),
+    latest.map((p) => firmwares.get(p.device.equipmentId) ?? null),
+  ]);
+  for (const { device } of latest) firmwares.delete(device.equipmentId);
 }

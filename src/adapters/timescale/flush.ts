@@ -18,7 +18,7 @@ import {
   settleReplays,
   storeDeadLetters,
 } from "./dead-letters.js";
-import { storeDeviceMarks, storePresence } from "./equipment-changes.js";
+import { storeDevices } from "./equipment-changes.js";
 import { storeEvents } from "./events.js";
 import type { Facts } from "./facts.js";
 import { moveFence, whyNotMoved } from "./fence.js";
@@ -68,8 +68,7 @@ async function store(
   await noteLateRows(session, facts, rows);
   const { queued, judged, ended } = await storeCommands(session, batch);
   await storeEvents(session, batch.changes);
-  await storeDeviceMarks(session, batch.changes);
-  await storePresence(session, batch.partition, batch.presence);
+  await storeDevices(session, batch.partition, batch.changes, batch.presence);
   const letters = [
     ...batch.deadLetters,
     ...batch.changes.flatMap((change) => change.deadLetters),

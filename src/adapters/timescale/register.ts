@@ -17,11 +17,17 @@ const DEVICES = `
     WHERE NOT EXISTS (SELECT FROM equipments e WHERE e.tenant_id = g.tenant_id AND e.equip_uuid = g.equip_uuid)
     ORDER BY 1, 2
     ON CONFLICT (tenant_id, equip_uuid) DO UPDATE SET log_partition = excluded.log_partition
-    RETURNING id, tenant_id, equip_uuid
+    RETURNING id, tenant_id, equip_uuid, xmax = 0 AS made
   )
-  SELECT id, tenant_id, equip_uuid FROM made
+  SELECT id, tenant_id, equip_uuid, made FROM made
   UNION ALL
-  SELECT e.id, e.tenant_id, e.equip_uuid FROM given g JOIN equipments e USING (tenant_id, equip_uuid)`;
+  SELECT e.id, e.tenant_id, e.equip_uuid, false FROM given g JOIN equipments e USING (tenant_id, equip_uuid)`;
+
+/** Of devices that this very transaction has made: nobody else can have made any of them. */
+const SENSORS_OF_MADE = `
+  INSERT INTO sensors (equipment_id, tenant_id, sensor_uuid, type_class, sensor_tipo, unit)
+  SELECT * FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
+  RETURNING id, equipment_id, sensor_uuid, type_class`;
 
 const SENSORS = `
   WITH given AS (
@@ -67,8 +73,17 @@ export async function register(
   const { deviceIds, sensorIds } = await database.transaction(
     "register devices and sensors",
     async (session) => {
-      const deviceIds = await registerDevices(session, partition, newDevices);
-      const sensorIds = await registerSensors(session, newSensors, deviceIds);
+      const { deviceIds, made } = await registerDevices(
+        session,
+        partition,
+        newDevices,
+      );
+      const sensorIds = await registerSensors(
+        session,
+        newSensors,
+        deviceIds,
+        made,
+      );
       return { deviceIds, sensorIds };
     },
   );
@@ -89,8 +104,8 @@ async function registerDevices(
   session: Session,
   partition: number,
   devices: ReadonlySet<DeviceRef>,
-): Promise<Ids> {
-  if (devices.size === 0) return new Map();
+): Promise<{ deviceIds: Ids; made: ReadonlySet<number> }> {
+  if (devices.size === 0) return { deviceIds: new Map(), made: new Set() };
   const unique = [
     ...new Map([...devices].map((ref) => [ref.address, ref])).values(),
   ];
@@ -98,23 +113,27 @@ async function registerDevices(
     id: number;
     tenant_id: string;
     equip_uuid: string;
+    made: boolean;
   }>(DEVICES, [
     partition,
     unique.map((ref) => ref.tenant),
     unique.map((ref) => ref.deviceId),
     unique.map((ref) => ref.site),
   ]);
-  return new Map(
-    rows.map((row) => [deviceKey(row.tenant_id, row.equip_uuid), row.id]),
-  );
+  return {
+    deviceIds: new Map(
+      rows.map((row) => [deviceKey(row.tenant_id, row.equip_uuid), row.id]),
+    ),
+    made: new Set(rows.flatMap(({ id, made }) => (made ? [id] : []))),
+  };
 }
 
 async function registerSensors(
   session: Session,
   sensors: readonly Sensor[],
   deviceIds: Ids,
+  made: ReadonlySet<number>,
 ): Promise<Ids> {
-  if (sensors.length === 0) return new Map();
   const equipmentOf = ({ device }: Sensor): number =>
     device.equipmentId ||
     deviceIds.get(deviceKey(device.tenant, device.deviceId))!;
@@ -126,25 +145,32 @@ async function registerSensors(
       ]),
     ).values(),
   ];
-  const rows = await session.rows<{
-    id: number;
-    equipment_id: number;
-    sensor_uuid: string;
-    type_class: string;
-  }>(SENSORS, [
-    unique.map(equipmentOf),
-    unique.map((sensor) => sensor.device.tenant),
-    unique.map((sensor) => sensor.name),
-    unique.map((sensor) => sensor.typeClass),
-    unique.map((sensor) => storable(sensor.type)),
-    unique.map((sensor) =>
-      sensor.unit === null ? null : storable(sensor.unit),
-    ),
-  ]);
-  return new Map(
-    rows.map((row) => [
-      sensorKey(row.equipment_id, row.type_class, row.sensor_uuid),
-      row.id,
-    ]),
-  );
+  const ids = new Map<string, number>();
+  for (const [statement, some] of [
+    [SENSORS_OF_MADE, unique.filter((one) => made.has(equipmentOf(one)))],
+    [SENSORS, unique.filter((one) => !made.has(equipmentOf(one)))],
+  ] as const) {
+    if (some.length === 0) continue;
+    const rows = await session.rows<{
+      id: number;
+      equipment_id: number;
+      sensor_uuid: string;
+      type_class: string;
+    }>(statement, [
+      some.map(equipmentOf),
+      some.map((sensor) => sensor.device.tenant),
+      some.map((sensor) => sensor.name),
+      some.map((sensor) => sensor.typeClass),
+      some.map((sensor) => storable(sensor.type)),
+      some.map((sensor) =>
+        sensor.unit === null ? null : storable(sensor.unit),
+      ),
+    ]);
+    for (const row of rows)
+      ids.set(
+        sensorKey(row.equipment_id, row.type_class, row.sensor_uuid),
+        row.id,
+      );
+  }
+  return ids;
 }

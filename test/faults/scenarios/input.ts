@@ -20,7 +20,10 @@ const kept = new WeakMap<
   { probe: Probe; fromMs: number; link?: Link }
 >();
 
-/** Quiet devices in partitions of which `busy` are under pressure from `fromMs` on: figures, and what is wrong with them. */
+/**
+ * Quiet devices in partitions of which `busy` are under pressure from `fromMs` on: figures, and what is wrong with them. Judged
+ * is the way from the bridge on, where partitions are apart; before it all devices share one queue of the broker's.
+ */
 function comparedWithQuiet(
   ground: Ground,
   busy: (partition: number) => boolean,
@@ -28,20 +31,24 @@ function comparedWithQuiet(
   const { probe, fromMs } = kept.get(ground.stack)!;
   const idle = (partition: number): boolean => !busy(partition);
   const toMs = performance.now();
-  const quiet = probe.latency(P99, fromMs - QUIET_MS, fromMs, idle);
-  const beside = probe.latency(P99, fromMs, toMs, idle);
-  ground.figure("p99 before, ms", quiet ?? "none");
-  ground.figure("p99 beside it, ms", beside ?? "none");
-  ground.figure(
-    "p99 in its partitions, ms",
-    probe.latency(P99, fromMs, toMs, busy) ?? "none",
-  );
-  if (quiet === null || beside === null) return ["no message was probed"];
-  return beside > Math.max(TIMES_QUIET * quiet, GOOD_MS)
-    ? [
+  const wrong: string[] = [];
+  for (const way of ["whole", "behind the broker"] as const) {
+    const quiet = probe.latency(P99, fromMs - QUIET_MS, fromMs, idle, way);
+    const beside = probe.latency(P99, fromMs, toMs, idle, way);
+    const within = probe.latency(P99, fromMs, toMs, busy, way);
+    ground.figure(`p99 ${way}, before, ms`, quiet ?? "none");
+    ground.figure(`p99 ${way}, beside it, ms`, beside ?? "none");
+    ground.figure(`p99 ${way}, in its partitions, ms`, within ?? "none");
+    if (quiet === null || beside === null) wrong.push("nothing was probed");
+    else if (
+      way === "behind the broker" &&
+      beside > Math.max(TIMES_QUIET * quiet, GOOD_MS)
+    )
+      wrong.push(
         `p99 of quiet devices in other partitions went from ${quiet} to ${beside} ms`,
-      ]
-    : [];
+      );
+  }
+  return wrong;
 }
 
 /** The hot device's id is the first of the second fleet. */
