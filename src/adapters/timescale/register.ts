@@ -4,6 +4,7 @@
  * there without a unit takes the one given.
  */
 import type { DeviceRef, Sensor } from "../../domain/device.js";
+import { address } from "../../domain/names.js";
 import { type Database, type Session, storable } from "./connect.js";
 
 const DEVICES = `
@@ -52,8 +53,8 @@ const SENSORS = `
   SELECT s.id, s.equipment_id, s.sensor_uuid, s.type_class
   FROM given g JOIN sensors s USING (equipment_id, type_class, sensor_uuid)`;
 
-/** What is registered, by key, once the transaction has committed. */
-type Ids = ReadonlyMap<string, number>;
+/** Of devices, by address. */
+type DeviceIds = ReadonlyMap<string, number>;
 
 /**
  * Fills in the ids of all refs and sensors given that have none, and only once they are committed: an id of a transaction
@@ -78,33 +79,30 @@ export async function register(
         partition,
         newDevices,
       );
-      const sensorIds = await registerSensors(
-        session,
-        newSensors,
+      const keyed = newSensors.map((sensor) => keyedSensor(sensor, deviceIds));
+      const ofMade = keyed.filter(({ equipment }) => made.has(equipment));
+      const others =
+        ofMade.length === 0
+          ? keyed
+          : keyed.filter(({ equipment }) => !made.has(equipment));
+      const ids = new Map<string, number>();
+      await registerSensors(session, SENSORS_OF_MADE, ofMade, ids);
+      await registerSensors(session, SENSORS, others, ids);
+      return {
         deviceIds,
-        made,
-      );
-      return { deviceIds, sensorIds };
+        sensorIds: keyed.map(({ key }) => ids.get(key)!),
+      };
     },
   );
-  for (const ref of newDevices)
-    ref.equipmentId = deviceIds.get(deviceKey(ref.tenant, ref.deviceId))!;
-  for (const sensor of newSensors)
-    sensor.id = sensorIds.get(
-      sensorKey(sensor.device.equipmentId, sensor.typeClass, sensor.name),
-    )!;
+  for (const ref of newDevices) ref.equipmentId = deviceIds.get(ref.address)!;
+  for (const [i, sensor] of newSensors.entries()) sensor.id = sensorIds[i]!;
 }
-
-const deviceKey = (tenant: string, deviceId: string) =>
-  JSON.stringify([tenant, deviceId]);
-const sensorKey = (equipmentId: number, typeClass: string, name: string) =>
-  `${equipmentId}/${typeClass}/${name}`;
 
 async function registerDevices(
   session: Session,
   partition: number,
   devices: ReadonlySet<DeviceRef>,
-): Promise<{ deviceIds: Ids; made: ReadonlySet<number> }> {
+): Promise<{ deviceIds: DeviceIds; made: ReadonlySet<number> }> {
   if (devices.size === 0) return { deviceIds: new Map(), made: new Set() };
   const unique = [
     ...new Map([...devices].map((ref) => [ref.address, ref])).values(),
@@ -122,55 +120,51 @@ async function registerDevices(
   ]);
   return {
     deviceIds: new Map(
-      rows.map((row) => [deviceKey(row.tenant_id, row.equip_uuid), row.id]),
+      rows.map((row) => [address(row.tenant_id, row.equip_uuid), row.id]),
     ),
     made: new Set(rows.flatMap(({ id, made }) => (made ? [id] : []))),
   };
 }
 
+interface KeyedSensor {
+  readonly sensor: Sensor;
+  readonly equipment: number;
+  /** What its row is unique by. */
+  readonly key: string;
+}
+
+const keyOf = (equipment: number, typeClass: string, name: string): string =>
+  `${equipment}/${typeClass}/${name}`;
+
+function keyedSensor(sensor: Sensor, deviceIds: DeviceIds): KeyedSensor {
+  const { device, typeClass, name } = sensor;
+  const equipment = device.equipmentId || deviceIds.get(device.address)!;
+  return { sensor, equipment, key: keyOf(equipment, typeClass, name) };
+}
+
+/** Adds their ids by key. */
 async function registerSensors(
   session: Session,
-  sensors: readonly Sensor[],
-  deviceIds: Ids,
-  made: ReadonlySet<number>,
-): Promise<Ids> {
-  const equipmentOf = ({ device }: Sensor): number =>
-    device.equipmentId ||
-    deviceIds.get(deviceKey(device.tenant, device.deviceId))!;
-  const unique = [
-    ...new Map(
-      sensors.map((sensor) => [
-        sensorKey(equipmentOf(sensor), sensor.typeClass, sensor.name),
-        sensor,
-      ]),
-    ).values(),
-  ];
-  const ids = new Map<string, number>();
-  for (const [statement, some] of [
-    [SENSORS_OF_MADE, unique.filter((one) => made.has(equipmentOf(one)))],
-    [SENSORS, unique.filter((one) => !made.has(equipmentOf(one)))],
-  ] as const) {
-    if (some.length === 0) continue;
-    const rows = await session.rows<{
-      id: number;
-      equipment_id: number;
-      sensor_uuid: string;
-      type_class: string;
-    }>(statement, [
-      some.map(equipmentOf),
-      some.map((sensor) => sensor.device.tenant),
-      some.map((sensor) => sensor.name),
-      some.map((sensor) => sensor.typeClass),
-      some.map((sensor) => storable(sensor.type)),
-      some.map((sensor) =>
-        sensor.unit === null ? null : storable(sensor.unit),
-      ),
-    ]);
-    for (const row of rows)
-      ids.set(
-        sensorKey(row.equipment_id, row.type_class, row.sensor_uuid),
-        row.id,
-      );
-  }
-  return ids;
+  statement: string,
+  keyed: readonly KeyedSensor[],
+  ids: Map<string, number>,
+): Promise<void> {
+  if (keyed.length === 0) return;
+  const unique = [...new Map(keyed.map((one) => [one.key, one])).values()];
+  const sensors = unique.map(({ sensor }) => sensor);
+  const rows = await session.rows<{
+    id: number;
+    equipment_id: number;
+    sensor_uuid: string;
+    type_class: string;
+  }>(statement, [
+    unique.map(({ equipment }) => equipment),
+    sensors.map(({ device }) => device.tenant),
+    sensors.map(({ name }) => name),
+    sensors.map(({ typeClass }) => typeClass),
+    sensors.map(({ type }) => storable(type)),
+    sensors.map(({ unit }) => (unit === null ? null : storable(unit))),
+  ]);
+  for (const row of rows)
+    ids.set(keyOf(row.equipment_id, row.type_class, row.sensor_uuid), row.id);
 }
