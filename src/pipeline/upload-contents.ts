@@ -45,9 +45,9 @@ export interface Contents {
  * A transaction is not made of fewer readings than this while there are more: its round trips and its COMMIT share the process
  * with the reading of what comes next, and took as long as the COPY itself at 10,000, a third of it at 20,000.
  */
-const LEAST_READINGS = 40_000;
+const LEAST_READINGS = 50_000;
 /** Nor of more text or equipments than this. */
-const MOST_BYTES = 8 * 1024 * 1024;
+const MOST_BYTES = 10 * 1024 * 1024;
 const MOST_EQUIPMENTS = 5000;
 
 interface Whole {
