@@ -1,17 +1,16 @@
 /**
  * Quiet devices beside a fleet, a few in every partition: how long each of their messages takes from the publish until
- * whoever listens has it, and whether any came out of order.
+ * whoever listens has it, and whether any came out of order. They live in a thread of their own.
  */
-import { Redis } from "ioredis";
-import mqtt from "mqtt";
+import { once } from "node:events";
+import { Worker } from "node:worker_threads";
 import { partitionOf } from "../../src/domain/partition.js";
-import { until } from "../support/wait.js";
 import type { Ground } from "./ground.js";
 
-const PREFIX = "probe-";
+export const PREFIX = "probe-";
 const EACH = 2;
 /** Between two messages of a device. */
-const EVERY_MS = 500;
+export const EVERY_MS = 500;
 /** What comes before anything is done to anyone, less the time in which devices are made known and actors wake up. */
 export const QUIET_MS = 10_000;
 
@@ -20,15 +19,29 @@ type Way = "whole" | "behind the broker";
 
 interface Sample extends Readonly<Record<Way, number>> {
   readonly partition: number;
+  /** Unix milliseconds. */
   readonly sentMs: number;
 }
 
-/** Hears the full messages of these devices from now on; answers what ends it. */
-export type Listen = (
-  ground: Ground,
-  ids: readonly string[],
-  hear: (text: string) => void,
-) => Promise<() => Promise<unknown>>;
+/** What the thread is given. */
+export interface ProbeData {
+  readonly mqttUrl: string;
+  readonly redisUrl: string;
+  /** Of `/live`; a subscriber of Redis listens where it is null. */
+  readonly liveUrl: string | null;
+  readonly devices: readonly { id: string; partition: number }[];
+}
+
+/** To end: how long what was sent may still take. */
+export interface ToProbe {
+  readonly withinMs: number;
+}
+
+export type Said =
+  | { readonly ready: true }
+  | { readonly sample: Sample }
+  | { readonly wrong: string }
+  | { readonly unheard: number };
 
 export interface Probe {
   /** No more is sent from now on; resolves with how many messages were not heard within the time. */
@@ -58,105 +71,51 @@ export function idsIn(
   return ids;
 }
 
-const subscribed: Listen = async (ground, _ids, hear) => {
-  const redis = new Redis(ground.env["REDIS_URL"]!);
-  redis.on("error", () => undefined);
-  redis.on("pmessage", (_pattern: string, _channel: string, text: string) =>
-    hear(text),
-  );
-  await redis.psubscribe(`device-updates:${PREFIX}*`);
-  return () => redis.quit();
-};
-
-/** @param listen a subscriber of Redis unless given */
+/** @param liveUrl of `/live`, where a stream is to listen in place of a subscriber of Redis */
 export async function startProbe(
   ground: Ground,
-  listen = subscribed,
+  liveUrl: string | null = null,
 ): Promise<Probe> {
   const all = ground.config.IOT_PARTITIONS;
-  const devices = Array.from({ length: all }, (_, partition) =>
-    idsIn(PREFIX, EACH, all, (one) => one === partition).map((id) => ({
-      id,
-      partition,
-    })),
-  ).flat();
-  const client = await mqtt.connectAsync(ground.env["MQTT_URL"]!, {
-    protocolVersion: 5,
-    clientId: "probe",
+  const workerData: ProbeData = {
+    mqttUrl: ground.env["MQTT_URL"]!,
+    redisUrl: ground.env["REDIS_URL"]!,
+    liveUrl,
+    devices: Array.from({ length: all }, (_, partition) =>
+      idsIn(PREFIX, EACH, all, (one) => one === partition).map((id) => ({
+        id,
+        partition,
+      })),
+    ).flat(),
+  };
+  const thread = new Worker(new URL("./probe-thread.js", import.meta.url), {
+    workerData,
   });
-  client.on("error", () => undefined);
-  const sent = new Map<string, { partition: number; sentMs: number }>();
+  ground.onEnd(() => thread.terminate());
   const samples: Sample[] = [];
-  const last = new Map<string, number>();
-  let number = 0;
-  const hear = (text: string): void => {
-    const {
-      device_id: id,
-      payload,
-      // It has no time of its own: the bridge's clock gave it one, which is ours.
-      timestamp,
-    } = JSON.parse(text) as {
-      device_id: string;
-      payload: { probe: number };
-      timestamp: number;
-    };
-    const key = `${id} ${payload.probe}`;
-    const one = sent.get(key);
-    if (one === undefined) return;
-    sent.delete(key);
-    if (payload.probe < (last.get(id) ?? 0))
-      ground.violation(`${id}: ${payload.probe} came after a later one`);
-    last.set(id, payload.probe);
-    samples.push({
-      ...one,
-      whole: performance.now() - one.sentMs,
-      "behind the broker": Date.now() - timestamp * 1000,
+  const unheard = new Promise<number>((resolve, reject) => {
+    thread.on("error", reject);
+    thread.on("message", (said: Said) => {
+      if ("sample" in said) samples.push(said.sample);
+      else if ("wrong" in said) ground.violation(said.wrong);
+      else if ("unheard" in said) resolve(said.unheard);
     });
-  };
-  const stopListening = await listen(
-    ground,
-    devices.map(({ id }) => id),
-    hear,
-  );
-  const timers = devices.map(({ id, partition }, n) =>
-    setTimeout(
-      () => {
-        timers[n] = setInterval(() => {
-          number += 1;
-          sent.set(`${id} ${number}`, {
-            partition,
-            sentMs: performance.now(),
-          });
-          client.publish(`devices/${id}/data`, `{"probe":${number}}`, {
-            qos: 1,
-          });
-        }, EVERY_MS);
-      },
-      (n * EVERY_MS) / devices.length,
-    ),
-  );
-  const stopSending = (): void => {
-    for (const timer of timers) clearInterval(timer);
-  };
-  ground.onEnd(async () => {
-    stopSending();
-    await Promise.all([client.endAsync(true), stopListening()]);
   });
+  // Met where it is waited for, if it is at all.
+  unheard.catch(() => undefined);
+  const [first] = (await once(thread, "message")) as [Said];
+  if (!("ready" in first)) throw new Error("the probe said something else");
   return {
-    async end(withinMs) {
-      stopSending();
-      await until(() => sent.size === 0, {
-        withinMs,
-        what: "every message of the probe to be heard",
-      }).catch(() => undefined);
-      return sent.size;
+    end(withinMs) {
+      thread.postMessage({ withinMs } satisfies ToProbe);
+      return unheard;
     },
     latency(share, fromMs, toMs, partitions, way = "whole") {
       const found = samples
-        .filter(
-          ({ sentMs, partition }) =>
-            sentMs >= fromMs && sentMs < toMs && partitions(partition),
-        )
+        .filter(({ sentMs, partition }) => {
+          const atMs = sentMs - performance.timeOrigin;
+          return atMs >= fromMs && atMs < toMs && partitions(partition);
+        })
         .map((sample) => sample[way])
         .toSorted((a, b) => a - b);
       const at =

@@ -3,7 +3,7 @@ import { residentBytes } from "../../../src/main/drill/processes.js";
 import { openSse, openWebSocket } from "../../support/live-clients.js";
 import { least } from "../acts.js";
 import type { Ground } from "../ground.js";
-import { type Listen, type Probe, QUIET_MS, startProbe } from "../probe.js";
+import { type Probe, QUIET_MS, startProbe } from "../probe.js";
 import { scenarios } from "../scenario.js";
 
 const STUCK = 16;
@@ -27,22 +27,6 @@ interface Kept {
   bytesBefore: number;
 }
 const kept = new WeakMap<Ground["stack"], Kept>();
-
-/** One stream of all of these devices. */
-const streamed: Listen = async (ground, ids, hear) => {
-  const query = ids.map((id) => `device=${id}`).join("&");
-  const stream = await openSse(`${liveOf(ground)}?${query}`);
-  await stream.wait("ready");
-  Object.assign(stream.events, {
-    push({ event, text }: { event: string; text: string }) {
-      if (event === "update") hear(text);
-      else if (event === "gap" || event === "conflated")
-        ground.violation(`a reader that reads was sent ${event}: ${text}`);
-      return 0;
-    },
-  });
-  return async () => stream.close();
-};
 
 const liveOf = (ground: Ground): string =>
   `${ground.roles.gateways()[0]}/api/v1/live`;
@@ -82,7 +66,7 @@ export const READERS = scenarios({
     LIVE_MAX_PER_ADDRESS: "0",
   },
   async before(ground) {
-    const probe = await startProbe(ground, streamed);
+    const probe = await startProbe(ground, liveOf(ground));
     kept.set(ground.stack, { probe, fromMs: Infinity, bytesBefore: 0 });
   },
   schedule: (_draw, { seconds }) => {
