@@ -74,6 +74,17 @@ restarts(
         ...patience,
         what: "a part of the messages",
       });
+      // Frozen first: once nothing more is heard, what is on its way stays without an answer.
+      await services.mqtt.kill("SIGSTOP");
+      let heard = -1;
+      await until(
+        () => {
+          const before = heard;
+          heard = listener.heard.length;
+          return heard === before;
+        },
+        { ...patience, everyMs: 200, what: "nothing more to be heard" },
+      );
       await services.mqtt.kill();
       stop.abort();
       const { summary, attempts } = await within(15_000, running, "the end");
