@@ -14,7 +14,7 @@ const GOALS: Readonly<
   Record<number, { goalRatio: number; goal?: number; floorRatio: number }>
 > = {
   1000: { goalRatio: 0.9, goal: 50_000, floorRatio: 0.75 },
-  100_000: { goalRatio: 0.85, floorRatio: 0.5 },
+  100_000: { goalRatio: 0.85, floorRatio: 0.7 },
 };
 /** Of the other cases, which no goal was set for. */
 const FLOOR = 0.6;

@@ -166,9 +166,8 @@ await runBench(
           `${rate}/s: ${Math.round(reached)} acknowledged, all stored ${Math.round(settledMs)} ms after the last`,
         );
         if (settledMs > SETTLE_MS) break;
-        const isKept = reached >= rate * KEPT;
-        kept = Math.max(kept, isKept ? rate : reached);
-        if (!isKept) break;
+        kept = Math.max(kept, reached);
+        if (reached < rate * KEPT) break;
       }
     });
     // Its floor is that of the CPU above: how much of the machine others leave is not ours.
