@@ -73,6 +73,12 @@ function sumOf(output: string, label: string): number {
   return [...found].reduce((sum, match) => sum + Number(match[1]), 0);
 }
 
+/** What uvu says of the tests that failed: at the end once more, since roles that log may have said much before. */
+function failuresOf(output: string): string {
+  const found = output.matchAll(/^ {3}FAIL .*?(?=^ {2}Total:)/gms);
+  return [...found].map(([text]) => text.trimEnd()).join("\n\n");
+}
+
 /** Takes from the front of a list that others may take from too, until it is empty. */
 async function workThrough(
   files: string[],
@@ -148,6 +154,10 @@ if (others.length > 0) {
   }
 }
 
+for (const { file, output } of outcomes) {
+  const failures = failuresOf(output);
+  if (failures !== "") console.log(`FAIL ${file}\n${failures}`);
+}
 const passed = outcomes.reduce((sum, one) => sum + one.passed, 0);
 const failed = outcomes.reduce(
   (sum, one) => sum + one.total - one.passed + (one.broken === null ? 0 : 1),

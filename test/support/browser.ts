@@ -74,8 +74,19 @@ export async function withBrowser(
     // A container has neither a sandbox's rights nor much shared memory.
     args: ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"],
   });
+  const tabs: Tab[] = [];
   try {
-    await work((options = {}) => openTab(browser, folder, options));
+    await work(async (options = {}) => {
+      const tab = await openTab(browser, folder, options);
+      tabs.push(tab);
+      return tab;
+    });
+  } catch (error) {
+    const last = await Promise.all(
+      tabs.map((tab, i) => tab.picture(`failed-${i + 1}`)),
+    );
+    console.log(`kept: what was on the screen: ${last.join(", ")}`);
+    throw error;
   } finally {
     await browser.close();
   }

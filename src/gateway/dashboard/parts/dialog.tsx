@@ -32,7 +32,10 @@ export function Dialog({
     <dialog
       ref={dialog}
       aria-labelledby="dialog-title"
-      onClose={onClose}
+      onClose={() => {
+        // The browser tells of it a moment later: of one that is gone, while the next question may be open.
+        if (dialog.current !== null) onClose();
+      }}
       onClick={(event) => {
         // The backdrop is the dialog itself; its content is not.
         if (event.target === dialog.current) dialog.current?.close();
