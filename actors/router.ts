@@ -24,6 +24,8 @@ export function createRouter(
 ): LaneActors {
   // In order of use, the longest unused first.
   const live = new Map<string, Live>();
+  /** Rejects the `apply` under way; its actors would answer no more once they are stopped. */
+  let leave: (error: Error) => void = () => undefined;
 
   const letGo = (address: string, actor: Live): void => {
     live.delete(address);
@@ -47,6 +49,7 @@ export function createRouter(
 
     apply(groups: Groups, nowMs: number): Promise<Effects[]> {
       return new Promise((resolve, reject) => {
+        leave = reject;
         const effects: Effects[] = [];
         let waiting = groups.size;
         if (waiting === 0) resolve(effects);
@@ -82,6 +85,7 @@ export function createRouter(
     stop() {
       for (const [address, actor] of live) letGo(address, actor);
       stop(partition);
+      leave(new Error("the lane has ended"));
     },
   };
 }

@@ -1,21 +1,17 @@
 /**
- * What a session takes from the feed: batches that begin where it stands, in slices, up to its share of the bounds. Past
- * that the partition is paused; the rest stays in the log.
+ * What a session takes from the feed: batches that begin where it stands, in slices, up to its share of the bounds. The batch
+ * that fills it may pass that; then the partition is paused, and the rest stays in the log. It never keeps the feed waiting:
+ * the partitions of a broker are fetched together, and the next fetch of all of them would wait too.
  */
 import type { LogRecord } from "../domain/message.js";
 import { TwinstreamError } from "../errors.js";
 import type { LaneFeed } from "../ports.js";
 import type { Position } from "./position.js";
-import { waitOr } from "./retry.js";
 import { cut, type Slice } from "./slices.js";
 
 export interface Intake {
   /** A fetched batch; false when not all of it was taken. */
-  take(
-    topic: string,
-    records: readonly LogRecord[],
-    high: number,
-  ): Promise<boolean>;
+  take(topic: string, records: readonly LogRecord[], high: number): boolean;
   /** Where the feed has to go on, by topic. */
   positions(): { topic: string; offset: number }[];
   /** End of the partition as the latest fetch saw it; 0 before the first. */
@@ -41,9 +37,6 @@ export interface IntakeDeps {
   readonly signal: AbortSignal;
 }
 
-/** How long a full lane keeps the feed waiting before it pauses: most pauses would be over by then. */
-const ROOM_MS = 200;
-
 export function createIntake(deps: IntakeDeps): Intake {
   const { feed, partition, signal } = deps;
   const next = new Map(deps.positions.map((at) => [at.topic, at.start]));
@@ -52,35 +45,12 @@ export function createIntake(deps: IntakeDeps): Intake {
   /** Offsets sought: where the feed begins later all the same, there are no records in between. */
   const sought = new Map<string, number>();
   const held = { messages: 0, bytes: 0 };
-  /** Waiting for room; each is told when some is made, or when the session ends. */
-  const waiting = new Set<AbortController>();
   let paused = false;
 
   const full = (): boolean => {
     const share = deps.share();
     return held.messages >= share.messages || held.bytes >= share.bytes;
   };
-
-  /** Waits a little for room; false when there is still none. */
-  async function hasRoom(): Promise<boolean> {
-    if (!full()) return true;
-    const made = new AbortController();
-    waiting.add(made);
-    await waitOr(made.signal, ROOM_MS);
-    waiting.delete(made);
-    return !full();
-  }
-
-  const wake = (): void => {
-    for (const made of waiting) made.abort();
-  };
-  signal.addEventListener("abort", wake, { once: true });
-
-  function pause(): void {
-    if (signal.aborted) return;
-    paused = true;
-    feed.pause(partition);
-  }
 
   /** Whether the log is the one that was read: looks at the record that was stored last. */
   function isKnown(topic: string, records: readonly LogRecord[]): boolean {
@@ -127,29 +97,23 @@ export function createIntake(deps: IntakeDeps): Intake {
         offset: witness.get(topic)?.offset ?? offset,
       })),
 
-    async take(topic, records, end) {
+    take(topic, records, end) {
       high.set(topic, end);
-      if (!isKnown(topic, records)) return false;
+      if (signal.aborted || !isKnown(topic, records)) return false;
       const admitted = admit(topic, records);
       if (admitted === null) return false;
       const from = next.get(topic)!;
       for (const slice of cut(topic, admitted, from, deps.boundary(topic))) {
-        const room = await hasRoom();
-        if (signal.aborted) return false;
-        // While this one waited, a rebalance may have brought the same records again, and they were taken from there.
-        const overtaken = next.get(topic) !== slice.from;
-        if (!room) pause();
-        if (overtaken || !room) {
-          feed.seek(topic, partition, next.get(topic)!);
-          return false;
-        }
         next.set(topic, slice.to);
         held.messages += slice.records.length;
         held.bytes += slice.bytes;
         deps.push(slice);
       }
-      if (!(await hasRoom())) pause();
-      return !signal.aborted;
+      if (full()) {
+        paused = true;
+        feed.pause(partition);
+      }
+      return true;
     },
 
     stored(slices) {
@@ -157,7 +121,6 @@ export function createIntake(deps: IntakeDeps): Intake {
         held.messages -= records.length;
         held.bytes -= bytes;
       }
-      if (!full()) wake();
       if (!paused || full()) return;
       paused = false;
       feed.resume(partition);

@@ -16,6 +16,7 @@ import type {
 import type { Known } from "./horizon.js";
 import type { Decode } from "./prepare.js";
 import type { Backoff } from "./retry.js";
+import type { Turns } from "./turns.js";
 
 /** The two topics of a lane, in the order in which they are claimed. */
 export const LANE_TOPICS = [TOPIC.commands, TOPIC.data] as const;
@@ -34,6 +35,8 @@ export interface LaneDeps {
   readonly rules: DeviceRules;
   /** What the latest look at the log knows; null before the first. */
   readonly known: () => Known | null;
+  /** Among all lanes of the process. */
+  readonly turns: Turns;
   readonly settings: LaneSettings;
   /** Where traces are wanted. */
   readonly tracer?: Tracer | undefined;

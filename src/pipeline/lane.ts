@@ -28,11 +28,7 @@ export interface Lane {
   readonly session: Session | null;
   /** The group has assigned the partition (again): claim it. */
   assign(generation: number): void;
-  batch(
-    topic: string,
-    records: readonly LogRecord[],
-    high: number,
-  ): Promise<boolean>;
+  batch(topic: string, records: readonly LogRecord[], high: number): boolean;
   tick(): Promise<void>;
   viewReconnected(): void;
   /** Takes nothing more and flushes what has gathered; for a clean stop. */
@@ -252,10 +248,10 @@ export function createLane(
       generation = newGeneration;
       want();
     },
-    batch(topic, records, high) {
-      if (mode !== "running" || session === null) return Promise.resolve(false);
-      return session.take(topic, records, high);
-    },
+    batch: (topic, records, high) =>
+      mode === "running" &&
+      session !== null &&
+      session.take(topic, records, high),
     async tick() {
       if (mode === "running") await session?.tick();
     },

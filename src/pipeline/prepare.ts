@@ -17,6 +17,7 @@ import type {
   TelemetryStore,
 } from "../ports.js";
 import type { Slice } from "./slices.js";
+import type { Turns } from "./turns.js";
 
 /** A slice decoded, with what it does. */
 export interface Prepared {
@@ -50,6 +51,7 @@ export interface PrepareDeps {
   readonly clock: Clock;
   /** Told the devices of the slice before any actor is woken or sent a message: none of them may be let go. */
   readonly touch: (addresses: Iterable<string>) => void;
+  readonly turns: Turns;
 }
 
 /** A slice's messages by device, in log order, and what could not be decoded. */
@@ -81,13 +83,13 @@ export async function prepare(
   deps: PrepareDeps,
   patiently: <T>(work: () => Promise<T>) => Promise<T>,
 ): Promise<Prepared> {
-  const { groups, deadLetters } = group(
-    slice.records,
-    deps.decode(slice.topic),
+  const { turns, actors, clock } = deps;
+  const { groups, deadLetters } = await turns(slice.bytes, () =>
+    group(slice.records, deps.decode(slice.topic)),
   );
   deps.touch(groups.keys());
   await patiently(() => wake(groups, deps));
-  const effects = await deps.actors.apply(groups, deps.clock());
+  const effects = await turns(slice.bytes, () => actors.apply(groups, clock()));
   count(effects, deps.observer);
   let oldestUs = 0;
   let newestUs = 0;

@@ -6,6 +6,7 @@ import { createHorizon } from "./horizon.js";
 import { createLane, type Lane } from "./lane.js";
 import { createPatience } from "./patience.js";
 import { LANE_TOPICS, type LaneDeps, type LaneSettings } from "./lane-deps.js";
+import { createTurns } from "./turns.js";
 import { createWatchdog } from "./watchdog.js";
 
 export interface ProcessorSettings extends Omit<LaneSettings, "share"> {
@@ -17,7 +18,10 @@ export interface ProcessorSettings extends Omit<LaneSettings, "share"> {
   readonly tickMs?: number;
 }
 
-export interface ProcessorDeps extends Omit<LaneDeps, "settings" | "known"> {
+export interface ProcessorDeps extends Omit<
+  LaneDeps,
+  "settings" | "known" | "turns"
+> {
   readonly settings: ProcessorSettings;
   /** Called with the reason when the process should end, to be started again. */
   readonly giveUp: (reason: string) => void;
@@ -56,6 +60,7 @@ export function createProcessor(deps: ProcessorDeps): Processor {
   const laneDeps: LaneDeps = {
     ...deps,
     known: () => horizon.latest,
+    turns: createTurns(),
     settings: {
       ...settings,
       share: () => {
@@ -221,9 +226,8 @@ export function createProcessor(deps: ProcessorDeps): Processor {
         feed.start({
           assigned: (generation, partitions) =>
             assigned(clusterId, generation, partitions),
-          batch: (topic, partition, records, high) =>
-            lanes.get(partition)?.batch(topic, records, high) ??
-            Promise.resolve(false),
+          batch: async (topic, partition, records, high) =>
+            lanes.get(partition)?.batch(topic, records, high) ?? false,
         }),
       );
       schedule();

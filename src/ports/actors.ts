@@ -10,7 +10,10 @@ export interface LaneActors {
   has(address: string): boolean;
   /** Spawns an actor with the state it wakes with. */
   spawn(state: DeviceState): void;
-  /** One message an actor; settles when every actor has answered, whatever became of single messages. */
+  /**
+   * One message an actor; settles when every actor has answered, whatever became of single messages, and rejects when they are
+   * stopped before. One at a time.
+   */
   apply(groups: Groups, nowMs: number): Promise<Effects[]>;
   /** Live actors. */
   readonly size: number;

@@ -222,4 +222,13 @@ test("a fault of the shell itself fails the batch and is told to the lane", asyn
   system.stop();
 });
 
+test("who waits for actors that are stopped is told", async () => {
+  const { actors, stop } = lane();
+  const answered = apply(actors, [reading(1)]);
+  actors.stop();
+  const outcome = await answered.catch((error: unknown) => error);
+  assert.match(String(outcome), "the lane has ended");
+  stop();
+});
+
 test.run();

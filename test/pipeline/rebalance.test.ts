@@ -4,10 +4,7 @@ import * as assert from "uvu/assert";
 import { TOPIC } from "../../src/domain/names.js";
 import type { LaneFeedHandler } from "../../src/ports.js";
 import { LANE_TOPICS } from "../../src/pipeline/lane-deps.js";
-import { createIntake } from "../../src/pipeline/intake.js";
-import type { Slice } from "../../src/pipeline/slices.js";
 import { GROUP, type Rig, upTo, withRig } from "../support/pipeline-rig.js";
-import { record } from "../support/messages.js";
 
 const test = suite("lanes in a rebalance");
 
@@ -315,41 +312,5 @@ test("a partition that is given to a processor on its way out is not claimed", (
     },
     { partitions: 2 },
   ));
-
-test("a batch that still waits for room when the same records come again is not taken twice", async () => {
-  const pushed: Slice[] = [];
-  const share = { messages: 4, bytes: 1e9 };
-  const ended = new AbortController();
-  const sought: number[] = [];
-  const intake = createIntake({
-    feed: {
-      seek: (_topic, _partition, offset) => sought.push(offset),
-      pause: () => undefined,
-      resume: () => undefined,
-    },
-    partition: 0,
-    positions: [{ topic: TOPIC.data, start: 0, witness: null, lost: null }],
-    share: () => share,
-    boundary: () => -1,
-    push: (slice) => pushed.push(slice),
-    refused: () => undefined,
-    signal: ended.signal,
-  });
-  const large = (offset: number) =>
-    record(offset, { key: null, value: Buffer.alloc(600_000) });
-  const first = upTo(8).map(large);
-  // Two slices are taken, then it waits; the rebalance brings what is left once more.
-  const before = intake.take(TOPIC.data, first, 8);
-  await new Promise((resolve) => setImmediate(resolve));
-  const again = intake.take(TOPIC.data, first.slice(pushed.at(-1)!.to), 8);
-  intake.stored(pushed.slice());
-  await Promise.all([before, again]);
-  const taken = pushed.flatMap(({ records }) =>
-    records.map(({ offset }) => offset),
-  );
-  assert.equal(taken, upTo(taken.length));
-  assert.is(new Set(taken).size, taken.length);
-  ended.abort();
-});
 
 test.run();
