@@ -1,4 +1,5 @@
 /** The hot stage without its writes: slice → messages → device actors → effects. */
+import { setImmediate as round } from "node:timers/promises";
 import { newDevice } from "../domain/decide.js";
 import { isDeadLetter } from "../domain/decode.js";
 import type {
@@ -12,6 +13,7 @@ import { isReplay, type LogPlace, replayedPlace } from "../domain/replay.js";
 import type {
   Clock,
   DeviceView,
+  Groups,
   LaneActors,
   Observer,
   TelemetryStore,
@@ -54,13 +56,21 @@ export interface PrepareDeps {
   readonly turns: Turns;
 }
 
-/** A slice's messages by device, in log order, and what could not be decoded. */
+/** Messages at a stretch; after each the event loop goes round, so that nobody waits for a whole slice. */
+const STRETCH = 500;
+
+export interface Grouped {
+  readonly groups: Map<string, Message[]>;
+  readonly deadLetters: DeadLetter[];
+}
+
+/** Messages by device, in log order, and what could not be decoded; those of earlier records come before. */
 export function group(
   records: readonly LogRecord[],
   decode: Decode,
-): { groups: Map<string, Message[]>; deadLetters: DeadLetter[] } {
-  const groups = new Map<string, Message[]>();
-  const deadLetters: DeadLetter[] = [];
+  before: Grouped = { groups: new Map(), deadLetters: [] },
+): Grouped {
+  const { groups, deadLetters } = before;
   for (const record of records) {
     const decoded = decode(record);
     if (isDeadLetter(decoded)) {
@@ -71,7 +81,40 @@ export function group(
     if (group === undefined) groups.set(decoded.address, [decoded]);
     else group.push(decoded);
   }
-  return { groups, deadLetters };
+  return before;
+}
+
+async function groupAll(
+  records: readonly LogRecord[],
+  decode: Decode,
+): Promise<Grouped> {
+  const found = group(records.slice(0, STRETCH), decode);
+  for (let i = STRETCH; i < records.length; i += STRETCH) {
+    await round();
+    group(records.slice(i, i + STRETCH), decode, found);
+  }
+  return found;
+}
+
+async function applyAll(
+  groups: Groups,
+  actors: LaneActors,
+  nowMs: number,
+): Promise<Effects[]> {
+  const effects: Effects[] = [];
+  let some = new Map<string, readonly Message[]>();
+  let messages = 0;
+  for (const [address, own] of groups) {
+    some.set(address, own);
+    messages += own.length;
+    if (messages < STRETCH) continue;
+    effects.push(...(await actors.apply(some, nowMs)));
+    await round();
+    some = new Map();
+    messages = 0;
+  }
+  effects.push(...(await actors.apply(some, nowMs)));
+  return effects;
 }
 
 /**
@@ -85,11 +128,13 @@ export async function prepare(
 ): Promise<Prepared> {
   const { turns, actors, clock } = deps;
   const { groups, deadLetters } = await turns(slice.bytes, () =>
-    group(slice.records, deps.decode(slice.topic)),
+    groupAll(slice.records, deps.decode(slice.topic)),
   );
   deps.touch(groups.keys());
   await patiently(() => wake(groups, deps));
-  const effects = await turns(slice.bytes, () => actors.apply(groups, clock()));
+  const effects = await turns(slice.bytes, () =>
+    applyAll(groups, actors, clock()),
+  );
   count(effects, deps.observer);
   let oldestUs = 0;
   let newestUs = 0;

@@ -1,5 +1,5 @@
 /**
- * What a lane has taken from the log and not yet decoded, in slices of a quarter of a megabyte; commands go before telemetry.
+ * What a lane has taken from the log and not yet decoded, in slices of about a megabyte; commands go before telemetry.
  */
 import type { LogRecord } from "../domain/message.js";
 
@@ -12,8 +12,8 @@ export interface Slice {
   readonly bytes: number;
 }
 
-/** Large enough to make batches, small enough that decoding one is over in some ten milliseconds. */
-const SLICE_BYTES = 262_144;
+/** About as much as one fetch of a busy lane brings; large enough to make batches, small enough to keep two in memory. */
+const SLICE_BYTES = 1_048_576;
 
 /**
  * Cuts records that begin at `from` into slices; a cut also falls at `boundary` when it lies inside.

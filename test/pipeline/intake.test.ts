@@ -79,9 +79,9 @@ slicing("any cut of a batch is gapless and in order", () => {
 });
 
 slicing(
-  "a slice holds a quarter of a megabyte, and one larger record alone is one",
+  "a slice holds about a megabyte, and one larger record alone is one",
   () => {
-    const batch = [150_000, 150_000, 3_000_000, 10].map((bytes, i) =>
+    const batch = [600_000, 600_000, 3_000_000, 10].map((bytes, i) =>
       record(i, { value: Buffer.alloc(bytes), key: null }),
     );
     const lengths = cut(TOPIC, batch, 0, -1).map((one) => one.records.length);
@@ -127,7 +127,7 @@ test("the batch that fills its share is taken whole, and it pauses until some of
   const { intake: taking, pushed, calls } = intake({ share });
   assert.is(taking.take(TOPIC, records(0, 9), 60), true);
   assert.equal(calls, []);
-  assert.is(taking.take(TOPIC, records(9, 39, 100_000), 60), true);
+  assert.is(taking.take(TOPIC, records(9, 39, 400_000), 60), true);
   assert.is(pushed.at(-1)!.to, 39);
   assert.equal(calls, ["pause"]);
   taking.stored(pushed.slice(0, 1));
