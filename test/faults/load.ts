@@ -1,7 +1,7 @@
-/** The fleet of a trial, with its sender's ledger. It runs in the suite's own process, which no fault touches. */
+/** The fleet of a trial, with its sender's ledger. It runs in a thread of the suite's own process, which no fault touches. */
 import { setTimeout as pause } from "node:timers/promises";
+import { Worker } from "node:worker_threads";
 import { read, type SimulateOptions } from "../../src/simulator/options.js";
-import { simulate } from "../../src/simulator/simulate.js";
 import type { Progress, Summary } from "../../src/simulator/tally.js";
 
 /** What every trial's fleet sends unless the scenario says otherwise. */
@@ -27,7 +27,21 @@ export interface Fleet extends Partial<SimulateOptions> {
   readonly seed: number;
   /** Of the devices, where they are not numbered. */
   readonly ids?: readonly string[];
+  /** It takes what the others leave of the processors: that many devices have some of their own. */
+  readonly yields?: boolean;
 }
+
+/** What the thread is given. */
+export interface LoadData {
+  readonly options: SimulateOptions;
+  readonly ids: readonly string[] | undefined;
+  readonly mqttUrl: string;
+  readonly yields: boolean;
+}
+
+/** What it tells; whatever it is told ends the fleet. */
+export type ToMain =
+  { readonly progress: Progress } | { readonly summary: Summary };
 
 export interface RunningLoad {
   /** Of the newest second. */
@@ -43,27 +57,32 @@ export interface RunningLoad {
 }
 
 export function startLoad(
-  { ids, ...options }: Fleet,
+  { ids, yields = false, ...options }: Fleet,
   mqttUrl: string,
 ): RunningLoad {
-  const stop = new AbortController();
   let newest: Progress | null = null;
   let beganMs = Infinity;
   let failure: unknown = null;
-  const ended = simulate(
-    { ...USUAL, connections: options.devices, ...options },
-    {
-      mqttUrl: options.mqtt ?? mqttUrl,
-      ids,
-      tenantPrefix: "traksense",
-      signal: stop.signal,
-      notice: () => undefined,
-      progress(at) {
-        newest = at;
-        beganMs = Math.min(beganMs, performance.now() - at.seconds * 1000);
-      },
-    },
-  );
+  const workerData: LoadData = {
+    options: { ...USUAL, connections: options.devices, ...options },
+    ids,
+    mqttUrl: options.mqtt ?? mqttUrl,
+    yields,
+  };
+  const thread = new Worker(new URL("./load-thread.js", import.meta.url), {
+    workerData,
+  });
+  const ended = new Promise<Summary>((resolve, reject) => {
+    thread.on("error", reject);
+    thread.on("message", (said: ToMain) => {
+      if ("summary" in said) return resolve(said.summary);
+      newest = said.progress;
+      beganMs = Math.min(
+        beganMs,
+        performance.now() - said.progress.seconds * 1000,
+      );
+    });
+  });
   ended.catch((error: unknown) => {
     failure = error;
   });
@@ -79,7 +98,7 @@ export function startLoad(
     },
     ended,
     stop() {
-      stop.abort();
+      thread.postMessage("stop");
       return ended;
     },
   };

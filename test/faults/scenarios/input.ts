@@ -221,6 +221,7 @@ function reconnect(): Scenario {
     fleet: ({ stack, knobs, config }) => ({
       mqtt: kept.get(stack)!.link!.url,
       connections: Math.min(connections, knobs.devices),
+      yields: true,
       inFlight: 20,
       points: 3,
       outOfOrder: 0,
