@@ -67,7 +67,6 @@ export function createSession(deps: LaneDeps, start: SessionStart): Session {
   const { partition, patiently, stored } = start;
   const stopped = new AbortController();
   const signal = AbortSignal.any([start.signal, stopped.signal]);
-  const queue = createSliceQueue(TOPIC.commands);
   /** Devices with messages in work or effects that no flush has stored yet, and in how many slices. */
   const unflushed = new Map<string, number>();
   /** Arrival of the newest stored telemetry, microseconds. */
@@ -128,12 +127,15 @@ export function createSession(deps: LaneDeps, start: SessionStart): Session {
     patiently,
     tell: (changes) => flusher.add([], changes),
   });
+  const boundary = (topic: string): number =>
+    topic === TOPIC.data ? writer.boundary : -1;
+  const queue = createSliceQueue(TOPIC.commands, boundary);
   const intake = createIntake({
     feed: deps.feed,
     partition,
     positions: start.positions,
     share: settings.share,
-    boundary: (topic) => (topic === TOPIC.data ? writer.boundary : -1),
+    boundary,
     push: (slice) => queue.push(slice),
     refused: start.refused,
     signal,

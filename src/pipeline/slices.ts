@@ -12,7 +12,7 @@ export interface Slice {
   readonly bytes: number;
 }
 
-/** About as much as one fetch of a busy lane brings; large enough to make batches, small enough to keep two in memory. */
+/** What a busy lane works on at a time: large enough to make batches, small enough to keep two in memory. */
 const SLICE_BYTES = 1_048_576;
 
 /**
@@ -62,7 +62,16 @@ export function cut(
 const sizeOf = (record: LogRecord): number =>
   (record.value?.length ?? 0) + (record.key?.length ?? 0);
 
+const joined = (one: Slice, next: Slice): Slice => ({
+  topic: one.topic,
+  records: [...one.records, ...next.records],
+  from: one.from,
+  to: next.to,
+  bytes: one.bytes + next.bytes,
+});
+
 export interface SliceQueue {
+  /** One that follows the last of its topic is made one with it, while both are no more than a whole slice. */
   push(slice: Slice): void;
   /** The next slice, waiting for one; null once the queue is closed. */
   next(): Promise<Slice | null>;
@@ -70,12 +79,22 @@ export interface SliceQueue {
   close(): void;
 }
 
-/** @param first the topic whose slices go before all others. */
-export function createSliceQueue(first: string): SliceQueue {
+/**
+ * @param first the topic whose slices go before all others
+ * @param boundary offset of a topic at which a slice has to begin, if it holds it
+ */
+export function createSliceQueue(
+  first: string,
+  boundary: (topic: string) => number,
+): SliceQueue {
   const ahead: Slice[] = [];
   const others: Slice[] = [];
   let waiting: ((slice: Slice | null) => void) | null = null;
   let closed = false;
+  const canJoin = (last: Slice, next: Slice): boolean =>
+    last.to === next.from &&
+    last.bytes + next.bytes <= SLICE_BYTES &&
+    next.from !== boundary(next.topic);
   return {
     push(slice) {
       if (closed) return;
@@ -83,7 +102,13 @@ export function createSliceQueue(first: string): SliceQueue {
         const hand = waiting;
         waiting = null;
         hand(slice);
-      } else (slice.topic === first ? ahead : others).push(slice);
+        return;
+      }
+      const queue = slice.topic === first ? ahead : others;
+      const last = queue.at(-1);
+      if (last !== undefined && canJoin(last, slice)) {
+        queue[queue.length - 1] = joined(last, slice);
+      } else queue.push(slice);
     },
     next() {
       if (closed) return Promise.resolve(null);

@@ -4,7 +4,11 @@ import * as assert from "uvu/assert";
 import type { TwinstreamError } from "../../src/errors.js";
 import { createIntake } from "../../src/pipeline/intake.js";
 import type { Position } from "../../src/pipeline/position.js";
-import { cut, type Slice } from "../../src/pipeline/slices.js";
+import {
+  createSliceQueue,
+  cut,
+  type Slice,
+} from "../../src/pipeline/slices.js";
 import { NOW_MS, record } from "../support/messages.js";
 
 const TOPIC = "iot-data";
@@ -95,6 +99,38 @@ slicing(
     const [slice] = cut(TOPIC, [record(5), record(9)], 3, -1);
     assert.is(slice!.from, 3);
     assert.is(slice!.to, 10);
+  },
+);
+
+slicing(
+  "what follows is made one with what waits before it, up to a whole slice, and not across a boundary",
+  async () => {
+    const queue = createSliceQueue("device-commands", () => 7);
+    const slice = (from: number, to: number, bytes = 10) =>
+      cut(TOPIC, records(from, to, bytes), from, -1)[0]!;
+    for (const one of [
+      slice(0, 2),
+      slice(2, 5),
+      slice(5, 7),
+      slice(7, 8, 1_000_000),
+      slice(8, 9, 100_000),
+      slice(9, 12),
+    ])
+      queue.push(one);
+    const found: (readonly number[])[] = [];
+    for (let i = 0; i < 3; i++) {
+      const { from, to, records: all } = (await queue.next())!;
+      assert.equal(
+        all.map(({ offset }) => offset),
+        Array.from({ length: to - from }, (_, n) => from + n),
+      );
+      found.push([from, to]);
+    }
+    assert.equal(found, [
+      [0, 7],
+      [7, 8],
+      [8, 12],
+    ]);
   },
 );
 

@@ -43,11 +43,11 @@ export interface LaneFeedOptions {
 const { KafkaJSError } = kafkajs;
 const MIB = 1024 * 1024;
 /**
- * Of one fetch and partition: what a lane takes at a time. Of 5 MiB a lane that lags took a part, paused, and fetched and decoded
- * the rest again. A log answers with a first record batch of any size (KIP-74), and kafkajs asks for the partitions in an order
- * that changes, so that a record of 4 MiB gets its turn.
+ * Of one fetch and partition. All of a fetch is decoded before any of it is handed over, so that a quiet partition's records
+ * wait for those of the busy ones: little of each. A log answers with a first record batch of any size (KIP-74), and kafkajs
+ * asks for the partitions in an order that changes, so that a record of 4 MiB gets its turn.
  */
-const PARTITION_BYTES = MIB;
+const PARTITION_BYTES = MIB / 4;
 /**
  * The least that logs take unless told otherwise: so long the lanes of a process that was killed stand still. Heartbeats go out
  * each second: from a timer of ours while a handler waits, otherwise from kafkajs between fetches, which wait for 100 ms.
