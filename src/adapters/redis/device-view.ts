@@ -10,6 +10,8 @@ import { connect } from "./connect.js";
 import { sendBatch } from "./send-batch.js";
 import { putOffline, putWrite } from "./view-commands.js";
 
+/** Bytes of a write beyond which it goes over a connection of its own: Redis serves connections in turn, but each in its order. */
+const LARGE_BYTES = 64 * 1024;
 /** Redis may stall while it forks or syncs its append-only file; a connection silent for longer is taken for dead. */
 const SILENCE_MS = 10_000;
 
@@ -27,11 +29,10 @@ export interface DeviceViewOptions {
 
 /** Returns at once and connects in the background; see `connect` for what its calls throw. */
 export function createDeviceView(options: DeviceViewOptions): DeviceView {
-  const link = connect({
-    url: options.url,
-    name: "twinstream-view",
-    silenceMs: SILENCE_MS,
-  });
+  const connectAs = (name: string) =>
+    connect({ url: options.url, name, silenceMs: SILENCE_MS });
+  const link = connectAs("twinstream-view");
+  const forLarge = connectAs("twinstream-view-large");
   const rules = {
     historySeconds: options.historySeconds,
     offlineAfterSeconds: options.offlineAfterSeconds ?? null,
@@ -44,7 +45,8 @@ export function createDeviceView(options: DeviceViewOptions): DeviceView {
       const batch = gather((out) =>
         putWrite(out, write, rules, options.clock() / 1000),
       );
-      const replies = await link.run((redis) => sendBatch(redis, batch));
+      const over = batch.bytes.length > LARGE_BYTES ? forLarge : link;
+      const replies = await over.run((redis) => sendBatch(redis, batch));
       return { marked: write.mark !== null && replies.at(-1) === 1 };
     },
 
@@ -90,8 +92,13 @@ export function createDeviceView(options: DeviceViewOptions): DeviceView {
         if (fields.length > 0) await redis.hset(HORIZON_KEY, ...fields);
       }),
 
-    onReconnect: link.onReconnect,
+    onReconnect(listener) {
+      link.onReconnect(listener);
+      forLarge.onReconnect(listener);
+    },
     ping: () => link.run(async (redis) => void (await redis.ping())),
-    close: link.close,
+    async close() {
+      await Promise.all([link.close(), forLarge.close()]);
+    },
   };
 }
