@@ -99,10 +99,10 @@ export const Settings = Type.Object({
     "fixed client id of this bridge; its session at the broker hangs on it",
   ),
   BRIDGE_WINDOW: whole(
-    5000,
+    1000,
     1,
     65_535,
-    "messages a bridge holds unacknowledged at most",
+    "messages a bridge holds unacknowledged at most: more for a log that answers slowly, fewer so that none waits long",
   ),
   BRIDGE_WINDOW_BYTES: whole(
     33_554_432,
