@@ -24,7 +24,7 @@ export interface Planned {
 /** Weights; they need not add up to anything. */
 export type Mix = Readonly<Record<Dialect, number>>;
 
-/** Messages that devices have kept while they were out of reach, to be sent all at once. */
+/** Messages that devices have kept while they were out of reach, to be sent once they are back. */
 export interface Backlog {
   /** Turns of each device before it. */
   readonly after: number;
@@ -32,6 +32,8 @@ export interface Backlog {
   readonly turns: number;
   /** What device clocks advance by meanwhile, microseconds; the start is to be so much earlier. Below 0 they are set back. */
   readonly spanUs: number;
+  /** Between two of them of a device, microseconds: what its link lets through. Without it all of them are due at once. */
+  readonly everyUs?: number;
 }
 
 export interface FleetPlan {

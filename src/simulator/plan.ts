@@ -5,7 +5,7 @@
  * a device sends in its turns depends on seed, start and its own index, not on how the fleet is spread over connections, so
  * every connection works through a plan of its own devices at its own pace and a run can be repeated byte by byte.
  */
-import type { FleetPlan, Planned } from "./fleet.js";
+import type { Backlog, FleetPlan, Planned } from "./fleet.js";
 import { type DeviceHistory, startHistory, takeTurn } from "./device-turns.js";
 
 /** The messages of one connection, in the order in which they are to be sent. */
@@ -19,7 +19,7 @@ export interface Plan {
 /** Without a rate device clocks go by message, slower than any broker takes them, so that payloads do not depend on speed. */
 const UNPACED_STEP_US = 10;
 
-const NO_BACKLOG = { after: 0, turns: 0, spanUs: 0 };
+const NO_BACKLOG: Backlog = { after: 0, turns: 0, spanUs: 0 };
 
 /** The plan of some of the fleet's devices, by ascending index. */
 export function planFor(fleet: FleetPlan, devices: readonly number[]): Plan {
@@ -33,14 +33,16 @@ export function planFor(fleet: FleetPlan, devices: readonly number[]): Plan {
   const place = () => turn * fleet.devices + (devices[at] ?? 0);
   const ended = () => devices.length === 0 || place() >= fleet.messages;
 
-  /** Turns of a backlog take no time of the run, and their own of the device's. */
+  /** Turns of a backlog take no time of the run, or what the links take, and their own of the device's. */
   const backlogDone = () =>
     Math.min(Math.max(0, turn - backlog.after), backlog.turns);
   const elapsedUs = () => (place() - backlogDone() * fleet.devices) * stepUs;
 
   function dueUs(): number {
     if (ended()) return Infinity;
-    return fleet.rate === 0 ? 0 : elapsedUs();
+    return fleet.rate === 0
+      ? 0
+      : elapsedUs() + backlogDone() * (backlog.everyUs ?? 0);
   }
 
   function next(): Planned {

@@ -10,7 +10,7 @@ import { existsSync, mkdtempSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
+import { optionsOf } from "../support/options.js";
 import type { BenchResult } from "./frame/bench.js";
 import { capacityTables } from "./frame/capacity-page.js";
 import { figuresTable, runsLine } from "./frame/figures-page.js";
@@ -43,13 +43,22 @@ const PLOTS = "deploy/plots";
 const CAPACITY = "deploy/capacity.md";
 const README = "README.md";
 
-const { values } = parseArgs({
-  options: {
-    only: { type: "string" },
-    reference: { type: "boolean", default: false },
-  },
+const HELP = `npm run bench -- [options]
+  --only <names>   these alone, with commas between: ${QUESTIONS.map(([name]) => name).join(", ")}
+  --reference      keeps the results in ${RESULTS}, draws ${PLOTS}, fills the tables of ${README} and ${CAPACITY}
+
+Without options each is asked, shortly: some twenty minutes on an idle machine. Exit code 1 when a figure is beyond its floor.`;
+
+const values = optionsOf(HELP, {
+  only: { type: "string" },
+  reference: { type: "boolean", default: false },
 });
 const only = values.only?.split(",");
+for (const name of only ?? [])
+  if (!QUESTIONS.some(([one]) => one === name)) {
+    console.error(`no benchmark is called ${name}; see --help`);
+    process.exit(2);
+  }
 const asked = QUESTIONS.filter(
   ([name]) => only === undefined || only.includes(name),
 );

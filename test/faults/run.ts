@@ -1,7 +1,7 @@
 /** `npm run test:faults`: the fault suite. Exit code 1 on any violation, and where a fault never bit. */
 import { writeFile } from "node:fs/promises";
-import { parseArgs } from "node:util";
 import { reasonOf } from "../../src/errors.js";
+import { optionsOf, wholeOf } from "../support/options.js";
 import { SCENARIOS } from "./registry.js";
 import { headText, isWell, resultText, tableText } from "./report.js";
 import { FULL, type Knobs, type Scenario } from "./scenario.js";
@@ -22,31 +22,22 @@ of order or did not recover, or when a fault never bit.`;
 
 const SEEDS = 2 ** 31;
 
-const { values } = parseArgs({
-  options: {
-    list: { type: "boolean", default: false },
-    help: { type: "boolean", default: false },
-    only: { type: "string", multiple: true, default: [] },
-    seed: { type: "string" },
-    seconds: { type: "string" },
-    rate: { type: "string" },
-    devices: { type: "string" },
-    json: { type: "string" },
-    keep: { type: "string", default: ".twinstream/faults" },
-  },
+const values = optionsOf(HELP, {
+  list: { type: "boolean", default: false },
+  only: { type: "string", multiple: true, default: [] },
+  seed: { type: "string" },
+  seconds: { type: "string" },
+  rate: { type: "string" },
+  devices: { type: "string" },
+  json: { type: "string" },
+  keep: { type: "string", default: ".twinstream/faults" },
 });
-const seed = whole("seed", values.seed) ?? Math.floor(Math.random() * SEEDS);
+const seed = wholeOf("seed", values.seed) ?? Math.floor(Math.random() * SEEDS);
 const asked = {
-  seconds: whole("seconds", values.seconds),
-  rate: whole("rate", values.rate),
-  devices: whole("devices", values.devices),
+  seconds: wholeOf("seconds", values.seconds),
+  rate: wholeOf("rate", values.rate),
+  devices: wholeOf("devices", values.devices),
 };
-
-function whole(name: string, text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  if (!/^\d+$/.test(text)) throw new Error(`--${name} must be a whole number`);
-  return Number(text);
-}
 
 function knobsOf({ knobs }: Scenario): Knobs {
   const usual = { ...FULL, ...knobs };
@@ -59,10 +50,6 @@ function knobsOf({ knobs }: Scenario): Knobs {
 }
 
 async function main(): Promise<number> {
-  if (values.help) {
-    console.log(HELP);
-    return 0;
-  }
   const whole = new Set(SCENARIOS.map(({ name }) => name));
   const chosen = SCENARIOS.filter(
     ({ name }) =>
@@ -73,7 +60,7 @@ async function main(): Promise<number> {
   );
   if (chosen.length === 0) {
     console.error(`no scenario is called ${values.only.join(" or ")}: --list`);
-    return 1;
+    return 2;
   }
   if (values.list) {
     for (const { name, does, expects } of chosen)

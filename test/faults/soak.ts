@@ -7,9 +7,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
-import { parseArgs } from "node:util";
 import type { Random } from "../../src/simulator/random.js";
 import { HEAP_AFTER_GC } from "../support/heap-after-gc.js";
+import { optionsOf, wholeOf } from "../support/options.js";
 import {
   freezeRole,
   freezeService,
@@ -32,15 +32,12 @@ const HELP = `npm run test:soak -- [options]
   --devices <n>   (default ${FULL.devices / 2})
   --keep <folder> where a failed soak leaves ledger, log and output (default: .twinstream/faults)`;
 
-const { values } = parseArgs({
-  options: {
-    help: { type: "boolean", default: false },
-    minutes: { type: "string", default: "20" },
-    seed: { type: "string" },
-    rate: { type: "string", default: String(FULL.rate / 2) },
-    devices: { type: "string", default: String(FULL.devices / 2) },
-    keep: { type: "string", default: ".twinstream/faults" },
-  },
+const values = optionsOf(HELP, {
+  minutes: { type: "string", default: "20" },
+  seed: { type: "string" },
+  rate: { type: "string", default: String(FULL.rate / 2) },
+  devices: { type: "string", default: String(FULL.devices / 2) },
+  keep: { type: "string", default: ".twinstream/faults" },
 });
 
 const WEIGH_MS = 15_000;
@@ -76,22 +73,12 @@ function faults(draw: Random, seconds: number): Act[] {
 }
 
 async function main(): Promise<number> {
-  if (values.help) {
-    console.log(HELP);
-    return 0;
-  }
-  const minutes = Number(values.minutes);
-  const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31));
   const knobs = {
-    seed,
-    seconds: Math.round(minutes * 60),
-    rate: Number(values.rate),
-    devices: Number(values.devices),
+    seed: wholeOf("seed", values.seed) ?? Math.floor(Math.random() * 2 ** 31),
+    seconds: wholeOf("minutes", values.minutes)! * 60,
+    rate: wholeOf("rate", values.rate)!,
+    devices: wholeOf("devices", values.devices)!,
   };
-  if (!Object.values(knobs).every((value) => value > 0)) {
-    console.error(HELP);
-    return 1;
-  }
   const heaps = await mkdtemp(join(tmpdir(), "twinstream-soak-"));
   const weights: Weight[] = [];
   const weighing: Act = {
@@ -108,7 +95,7 @@ async function main(): Promise<number> {
   };
   const soak: Scenario = {
     name: "soak",
-    does: `${minutes} minutes with a fault every few`,
+    does: `${values.minutes} minutes with a fault every few`,
     expects: "sets are equal, and memory and open files do not grow",
     roles: { bridge: 1, processor: 2, gateway: 1, worker: 1 },
     commands: true,
@@ -150,7 +137,7 @@ async function main(): Promise<number> {
         heapGrownMiB > HEAP_GROWS_MIB || filesGrown > FILES_GROW,
     );
     for (const { name } of growing) console.log(`GROWS  ${name}`);
-    console.log(`seed ${seed}`);
+    console.log(`seed ${knobs.seed}`);
     return isWell(result) && growing.length === 0 ? 0 : 1;
   } finally {
     await rm(heaps, { recursive: true, force: true });

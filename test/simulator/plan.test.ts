@@ -247,4 +247,28 @@ plans(
   },
 );
 
+plans("over slow links sends a backlog one message after the other", () => {
+  const everyUs = 2_000_000;
+  const backlog = { after: 3, turns: 6, spanUs: 3_600_000_000, everyUs };
+  const fleet = fleetOf({ backlog });
+  const plan = planFor(fleet, [4]);
+  const due: number[] = [];
+  while (plan.dueUs() !== Infinity) {
+    due.push(plan.dueUs());
+    plan.next();
+  }
+  const first = due[backlog.after]!;
+  assert.equal(
+    due.slice(backlog.after, backlog.after + backlog.turns),
+    Array.from({ length: backlog.turns }, (_, n) => first + n * everyUs),
+  );
+  const stepUs = (fleet.devices * 1e6) / fleet.rate;
+  const turns = backlog.after + backlog.turns;
+  assert.is(
+    due[turns + 1]! - due[turns]!,
+    stepUs,
+    "and then goes on as before",
+  );
+});
+
 plans.run();

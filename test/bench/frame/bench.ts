@@ -6,7 +6,7 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus, loadavg, totalmem } from "node:os";
 import { dirname } from "node:path";
-import { parseArgs } from "node:util";
+import { optionsOf } from "../../support/options.js";
 import { stopOwnStacks } from "../../support/services.js";
 import { judge, type Judged, lineOf, type Measured } from "./measured.js";
 
@@ -77,7 +77,7 @@ export function openBench<Names extends string>(
     to: { type: "string" },
   };
   for (const name of Object.keys(defaults)) options[name] = { type: "string" };
-  const given = parseArgs({ options }).values;
+  const given = optionsOf(helpOf(question, defaults), options);
   const settings = { ...defaults } as Record<Names, string>;
   for (const name of Object.keys(defaults) as Names[]) {
     const value = given[name];
@@ -141,3 +141,15 @@ export function openBench<Names extends string>(
     },
   };
 }
+
+const helpOf = (
+  question: string,
+  defaults: Readonly<Record<string, string>>,
+): string => `npm run bench:${question} -- [options]
+${Object.entries(defaults)
+  .map(([name, value]) => `  --${name} <text>   (default: ${value || "none"})`)
+  .join("\n")}
+  --json        prints the result as JSON
+  --to <file>   keeps it there
+
+Exit code 1 when a figure is beyond its floor. Goals and floors: test/bench/${question}.ts`;
