@@ -148,6 +148,35 @@ keys(
     }),
 );
 
+keys(
+  "a large write goes over a connection of its own, a small one does not",
+  () =>
+    withView(18_000, async (view, redis) => {
+      const lastOn = async (name: string): Promise<string | undefined> =>
+        / cmd=(\S+)/.exec(
+          String(await redis.client("LIST"))
+            .split("\n")
+            .find((line) => line.includes(`name=${name} `)) ?? "",
+        )?.[1];
+      const write = (devices: number) =>
+        view.write({
+          changes: Array.from({ length: devices }, () =>
+            changeOf(newDevice(), [nowS()], { seenUs: 1 }),
+          ),
+          publish: true,
+          mark: null,
+        });
+      await write(1);
+      assert.match((await lastOn("twinstream-view")) ?? "none", /^eval/);
+      const before = await lastOn("twinstream-view-large");
+      assert.not.match(before ?? "none", /^eval/);
+      await view.ping();
+      await write(1000);
+      assert.match((await lastOn("twinstream-view-large")) ?? "none", /^eval/);
+      assert.is(await lastOn("twinstream-view"), "ping");
+    }),
+);
+
 keys("scripts forgotten by Redis between two writes are known again", () =>
   withView(18_000, async (view, redis) => {
     const device = newDevice();

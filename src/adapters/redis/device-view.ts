@@ -96,7 +96,11 @@ export function createDeviceView(options: DeviceViewOptions): DeviceView {
       link.onReconnect(listener);
       forLarge.onReconnect(listener);
     },
-    ping: () => link.run(async (redis) => void (await redis.ping())),
+    async ping() {
+      await Promise.all(
+        [link, forLarge].map((one) => one.run((redis) => redis.ping())),
+      );
+    },
     async close() {
       await Promise.all([link.close(), forLarge.close()]);
     },
