@@ -115,7 +115,7 @@ async function costs(
 await runBench(
   "sustained",
   {
-    rates: "2500,5000,10000,15000,20000,25000",
+    rates: "2500,5000,10000,15000,17500,20000,25000",
     seconds: "10",
     rate: "3000",
     runs: "2",
