@@ -92,6 +92,11 @@ export const ERRORS = {
       "the stored offsets belong to another cluster; see: twinstream offsets adopt|rewind",
     canRetry: false,
   },
+  NOTHING_STORED: {
+    message:
+      "the database has stored nothing of what the consumer group has worked off: it was wiped, or is another one; see: twinstream offsets adopt",
+    canRetry: false,
+  },
   OTHER_RECORD: {
     message:
       "the log holds another record at the stored offset than the one that was stored; see: twinstream offsets adopt|rewind",

@@ -49,11 +49,18 @@ export async function look(config: Config, say: (line: string) => void) {
   async function standingOf(
     at: StoredOffset,
     bounds: { low: number; high: number },
+    committed: number,
     clusterId: string,
   ): Promise<Standing> {
     let trouble: string | null;
     try {
-      const position = positionOf(at, bounds, clusterId, at.partition);
+      const position = positionOf(
+        at,
+        bounds,
+        committed,
+        clusterId,
+        at.partition,
+      );
       trouble = await witnessed(at, position.witness);
     } catch (error) {
       trouble = reasonOf(error);
@@ -62,22 +69,32 @@ export async function look(config: Config, say: (line: string) => void) {
   }
 
   const clusterId = await log.clusterId();
+  const group = config.PROCESSOR_GROUP;
+  const committed = new Map<string, readonly number[]>([
+    [TOPIC.data, await log.committed(group, TOPIC.data)],
+    [TOPIC.commands, await log.committed(group, TOPIC.commands)],
+  ]);
   const standing: Standing[] = [];
-  for (const { at, bounds } of await storedWithin(keeper, log))
-    standing.push(await standingOf(at, bounds, clusterId));
+  for (const { at, bounds } of await storedWithin(keeper, log)) {
+    const told = committed.get(at.topic)?.[at.partition] ?? -1;
+    standing.push(await standingOf(at, bounds, told, clusterId));
+  }
 
   return {
     standing,
     async offsetsAt({ topic, partition, low }: Standing, ms: number) {
       return ms === 0 ? low : (await log.offsetsAt(topic, ms))[partition]!;
     },
-    /** @param forget whether Redis' marks are of another log, and have to go with the offsets. */
-    async move(moves: readonly OffsetMove[], forget: boolean): Promise<void> {
+    /** @param foreign those of them whose marks in Redis are of another log, and have to go with the offsets */
+    async move(
+      moves: readonly OffsetMove[],
+      foreign: readonly OffsetMove[] = [],
+    ): Promise<void> {
       if (moves.length === 0) {
         say("nothing to move");
         return;
       }
-      if (forget) await forgetMarks(config, moves);
+      if (foreign.length > 0) await forgetMarks(config, foreign);
       await keeper.move(moves, clusterId);
       for (const { topic, partition, offset } of moves)
         say(`${topic}/${partition}: begins at ${offset}`);

@@ -14,7 +14,7 @@ Rows are unique, so reading a record again stores nothing twice: moving an offse
 need not be stopped: the owner of a moved partition notices and begins where it is told.
 
   twinstream offsets list                               stored offset, log, lag, owner of each partition
-  twinstream offsets adopt                              the log was wiped or exchanged: begin at its earliest records
+  twinstream offsets adopt                              log or database were wiped or exchanged: begin at the log's earliest records
   twinstream offsets rewind --to earliest               read all that the log still has once more
   twinstream offsets rewind --to 2026-05-01T12:00:00Z   … or what came since`,
     );
@@ -34,18 +34,18 @@ need not be stopped: the owner of a moved partition notices and begins where it 
   command
     .command("adopt")
     .description(
-      "accept this log: partitions whose stored offset is not of it begin at its earliest record",
+      "accept this log and this database: partitions that do not belong together begin at the log's earliest record",
     )
     .option("--json", "print one JSON array of what was moved")
     .action(async (options: { json?: true }) => {
       await withStanding(options, async ({ standing, move }) => {
-        const foreign = standing.filter(({ trouble }) => trouble !== null);
-        const moves = foreign.map(({ topic, partition, low }) => ({
-          topic,
-          partition,
-          offset: low,
-        }));
-        await move(moves, true);
+        const refused = standing.filter(({ trouble }) => trouble !== null);
+        const moves = refused.map((at) => ({ ...at, offset: at.low }));
+        // Where only the database has lost something, what Redis shows is of this log.
+        await move(
+          moves,
+          moves.filter(({ nextOffset }) => nextOffset >= 0),
+        );
         if (options.json) console.log(JSON.stringify(moves.map(moved)));
       });
     });
@@ -69,7 +69,7 @@ need not be stopped: the owner of a moved partition notices and begins where it 
             if (at.trouble === null && offset < at.nextOffset)
               moves.push({ ...at, offset });
           }
-          await move(moves, false);
+          await move(moves);
           if (options.json) console.log(JSON.stringify(moves.map(moved)));
         });
       },

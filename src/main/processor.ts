@@ -119,6 +119,7 @@ export async function startProcessor(
       topic === TOPIC.commands ? decoder.decodeCommand : decoder.decode,
     rules,
     settings: {
+      group: config.PROCESSOR_GROUP,
       owner: `${config.PROCESSOR_ID}/${process.pid}/${randomUUID().slice(0, 8)}`,
       batchSize: config.INGEST_BATCH_SIZE,
       batchMs: config.INGEST_BATCH_MS,

@@ -44,6 +44,8 @@ export interface LaneDeps {
 export interface LaneSettings {
   /** Name of this process in the fence. */
   readonly owner: string;
+  /** The consumer group. */
+  readonly group: string;
   readonly batchSize: number;
   readonly batchMs: number;
   readonly offlineAfterMs: number;

@@ -37,6 +37,12 @@ export interface Lane {
   close(reason: string, deadlineMs: number): Promise<void>;
 }
 
+/** Codes of what only a person can mend. */
+const REFUSALS: ReadonlySet<string> = new Set([
+  "OTHER_CLUSTER",
+  "POSITION_BEYOND_LOG",
+  "NOTHING_STORED",
+]);
 /** How often a refused lane looks whether the stored offsets were mended, unless the settings say otherwise. */
 const REFUSED_MS = 15_000;
 
@@ -137,7 +143,7 @@ export function createLane(
   async function open(claims: readonly Claim[]): Promise<void> {
     const { positions, bounds } = await findPositions(
       claims,
-      { clusterId, partition },
+      { clusterId, partition, group: settings.group },
       { log, store, observer, patiently },
     );
     const opened: Session = createSession(deps, {
@@ -211,10 +217,7 @@ export function createLane(
   }
 
   async function recover(error: unknown): Promise<void> {
-    if (
-      error instanceof TwinstreamError &&
-      (error.code === "OTHER_CLUSTER" || error.code === "POSITION_BEYOND_LOG")
-    ) {
+    if (error instanceof TwinstreamError && REFUSALS.has(error.code)) {
       refuse(error);
       return;
     }

@@ -38,9 +38,11 @@ export function planRange(
     epoch: 0,
     lastRecordMs: null,
   };
+  // What the group has worked off and this database has not is in flight.
   const { start, lost } = positionOf(
     claim,
     { low, high },
+    -1,
     clusterId,
     partition,
   );

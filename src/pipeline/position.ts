@@ -20,17 +20,27 @@ export interface Position {
 }
 
 /**
- * @throws TwinstreamError OTHER_CLUSTER or POSITION_BEYOND_LOG when the stored offset cannot be of this log.
+ * @param committed what the consumer group has committed; below 0 for nothing
+ * @throws TwinstreamError OTHER_CLUSTER or POSITION_BEYOND_LOG when the stored offset cannot be of this log, NOTHING_STORED when
+ *   there is none though the group has worked something off
  */
 export function positionOf(
   claim: Claim,
   bounds: LogBounds,
+  committed: number,
   clusterId: string,
   partition: number,
 ): Position {
   const { topic, nextOffset, lastRecordMs } = claim;
-  if (nextOffset < 0)
+  if (nextOffset < 0) {
+    // A flush tells the group of both topics of its lane: of one that nothing was stored of, where it begins.
+    if (committed > bounds.low)
+      throw new TwinstreamError(
+        "NOTHING_STORED",
+        `${topic}/${partition}: the database has nothing stored, but the consumer group has committed ${committed}: the database was wiped, or is another one; point DATABASE_URL at the right one, or have all that the log still has (from ${bounds.low} on) stored in this one: twinstream offsets adopt`,
+      );
     return { topic, start: bounds.low, witness: null, lost: null };
+  }
   if (claim.clusterId !== null && claim.clusterId !== clusterId)
     throw new TwinstreamError(
       "OTHER_CLUSTER",
@@ -59,15 +69,20 @@ export function positionOf(
 /** Positions of all topics of a lane; what the log's retention took before it was read is written down and told. */
 export async function findPositions(
   claims: readonly Claim[],
-  place: { readonly clusterId: string; readonly partition: number },
+  place: {
+    readonly clusterId: string;
+    readonly partition: number;
+    /** Of the consumer group. */
+    readonly group: string;
+  },
   deps: {
-    readonly log: Pick<LogInspector, "bounds">;
+    readonly log: Pick<LogInspector, "bounds" | "committed">;
     readonly store: Pick<TelemetryStore, "noteGap">;
     readonly observer: Observer;
     readonly patiently: Patiently;
   },
 ): Promise<{ positions: Position[]; bounds: LogBounds[] }> {
-  const { clusterId, partition } = place;
+  const { clusterId, partition, group } = place;
   const { log, store, observer, patiently } = deps;
   const bounds = await Promise.all(
     claims.map(async ({ topic }) => {
@@ -75,8 +90,15 @@ export async function findPositions(
       return all[partition]!;
     }),
   );
+  const committed = await Promise.all(
+    claims.map(async ({ topic, nextOffset }) => {
+      if (nextOffset >= 0) return -1;
+      const all = await patiently(() => log.committed(group, topic));
+      return all[partition]!;
+    }),
+  );
   const positions = claims.map((claim, i) =>
-    positionOf(claim, bounds[i]!, clusterId, partition),
+    positionOf(claim, bounds[i]!, committed[i]!, clusterId, partition),
   );
   for (const { topic, lost } of positions) {
     if (lost === null) continue;

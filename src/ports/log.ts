@@ -26,6 +26,8 @@ export interface LogInspector {
   bounds(topic: string): Promise<LogBounds[]>;
   /** Offset of the first record at or after a log time (Unix ms), by partition; `high` when there is none. */
   offsetsAt(topic: string, timestampMs: number): Promise<number[]>;
+  /** What a consumer group has committed, by partition number; -1 where it has nothing. */
+  committed(group: string, topic: string): Promise<number[]>;
   /** Reads [from, to) of one partition in batches, in order, outside any consumer group of ours. */
   read(
     range: { topic: string; partition: number; from: number; to: number },
@@ -45,7 +47,8 @@ export interface LaneFeed {
   resume(partition: number): void;
   /**
    * Tells the group how far a partition is stored, for lag and for people. Dropped when the assignment `generation` is no
-   * longer the current one, or when it would go backwards; nothing is decided by it.
+   * longer the current one, or when it would go backwards. Nothing is read from there; it only shows a database that has lost
+   * what was stored.
    */
   commit(
     generation: number,

@@ -79,6 +79,28 @@ test("a stored offset beyond the log is refused, and nothing is committed", () =
     assert.is(rig.store.fences.get(DATA)!.nextOffset, 50);
   }));
 
+test("a database that has nothing of what the group has worked off is refused until it is adopted", () =>
+  withRig(async (rig) => {
+    await rig.produceMany(0, 3);
+    const first = await rig.start();
+    await rig.settled();
+    await first.stop();
+    const fence = rig.store.fences.get(DATA)!;
+    fence.nextOffset = -1;
+    fence.clusterId = null;
+    const second = await rig.start();
+    await rig.wait("a refusal", () => second.of("lane_refused").length > 0);
+    assert.is(second.of("lane_refused")[0]!.error.code, "NOTHING_STORED");
+    assert.match(
+      second.processor.troubles().join(),
+      "twinstream offsets adopt",
+    );
+    assert.is(fence.nextOffset, -1);
+    fence.nextOffset = 0;
+    await rig.settled();
+    assert.equal(second.processor.troubles(), []);
+  }));
+
 test("another record at the stored offset is refused before anything is taken", () =>
   withRig(async (rig) => {
     await rig.produceMany(0, 3);

@@ -14,8 +14,8 @@ const claim = (over: Partial<Claim>): Claim => ({
   lastRecordMs: 1000,
   ...over,
 });
-const at = (over: Partial<Claim>, low: number, high: number) =>
-  positionOf(claim(over), { low, high }, "log-1", 4);
+const at = (over: Partial<Claim>, low: number, high: number, committed = -1) =>
+  positionOf(claim(over), { low, high }, committed, "log-1", 4);
 
 const refusal = (work: () => unknown): string => {
   try {
@@ -26,14 +26,25 @@ const refusal = (work: () => unknown): string => {
   return "none";
 };
 
+const none = { nextOffset: -1, clusterId: null, lastRecordMs: null };
+
 test("with nothing stored, at the earliest record", () => {
-  const none = { nextOffset: -1, clusterId: null, lastRecordMs: null };
-  assert.equal(at(none, 7, 90), {
-    topic: "iot-data",
-    start: 7,
-    witness: null,
-    lost: null,
-  });
+  const earliest = { topic: "iot-data", start: 7, witness: null, lost: null };
+  assert.equal(at(none, 7, 90), earliest);
+  assert.equal(at(none, 7, 90, 7), earliest, "where the lane began");
+  assert.equal(at(none, 7, 90, 3), earliest, "and retention went on since");
+});
+
+test("with nothing stored of what the group has worked off it is refused", () => {
+  assert.is(
+    refusal(() => at(none, 7, 90, 8)),
+    "NOTHING_STORED",
+  );
+  assert.is(
+    at({}, 0, 90, 80).start,
+    50,
+    "what is stored counts, not the group",
+  );
 });
 
 test("at the stored offset, with the record before it as witness", () => {

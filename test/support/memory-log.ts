@@ -149,6 +149,11 @@ export function createMemoryLog(options: MemoryLogOptions = {}): MemoryLog {
         );
         return at < 0 ? records.length : at;
       }),
+    committed: async (name, topic) =>
+      topicOf(topic).map(
+        (_, partition) =>
+          groupOf(name).committed.get(keyOf(topic, partition)) ?? -1,
+      ),
     read: async ({ topic, partition, from, to }, each, signal) => {
       signal.throwIfAborted();
       const log = partitionOf(topic, partition);

@@ -162,6 +162,7 @@ function createRig(options: RigOptions) {
       rules: RULES,
       settings: {
         owner: `processor-${++owners}`,
+        group: GROUP,
         batchSize: 50,
         batchMs: 2,
         offlineAfterMs: 60_000,

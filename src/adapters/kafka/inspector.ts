@@ -84,6 +84,20 @@ export function createLogInspector(
         return byPartition(topic, offsets, ({ offset }) => Number(offset));
       }),
 
+    committed: (groupId, topic) =>
+      ask(
+        `asking what ${groupId} has committed of ${topic}`,
+        async (client) => {
+          const [answer] = await client.fetchOffsets({
+            groupId,
+            topics: [topic],
+          });
+          return byPartition(topic, answer?.partitions ?? [], ({ offset }) =>
+            Number(offset),
+          );
+        },
+      ),
+
     read: (range, each, signal) => reader.read(range, each, signal),
 
     async close() {

@@ -62,16 +62,27 @@ const wipedLog = (at: number): Act => ({
 const wipedDatabase = (at: number): Act => ({
   at,
   to: "postgres",
-  does: "the database is wiped under the kept log, and made anew by twinstream migrate",
+  does: "the database is wiped under the kept log, and made anew by twinstream migrate; then twinstream offsets adopt",
   async run(ground) {
-    const { eyes, stack } = ground;
+    const { eyes, roles, stack } = ground;
     const look = eyes.lookAway();
     await stack.services.postgres.kill();
     await stack.services.postgres.wipe();
     await stack.services.postgres.start();
     ground.note("the database is empty");
     await succeeds(ground, "migrate");
-    ground.count("databases wiped");
+    const processor = roles.process("processor-1");
+    await until(() => processor.output().includes("offsets adopt"), {
+      withinMs: WAIT_MS,
+      what: "the processor to refuse, and to name the way out",
+    });
+    ground.count(REFUSED);
+    await until(
+      async () => (await roles.unready())?.includes("nothing stored"),
+      { withinMs: WAIT_MS, what: "readiness to say why" },
+    );
+    await succeeds(ground, "offsets", "adopt");
+    await processor.ready(WAIT_MS);
     look();
   },
 });
@@ -91,9 +102,10 @@ export const LOGS = scenarios(
   {
     name: "database-wiped",
     does: "the database is lost under a kept log",
-    expects: "all that the log still has is stored again, once",
+    expects:
+      "the processor refuses with one line that names the way out; after it all that the log still has is stored again, once",
     schedule: (_draw, { seconds }) => [wipedDatabase(0.3 * seconds)],
     missed: (ground) =>
-      ground.counted("databases wiped") === 1 ? null : "nothing was wiped",
+      ground.counted(REFUSED) === 1 ? null : "nothing was refused",
   },
 );
