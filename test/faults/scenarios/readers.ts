@@ -6,8 +6,8 @@ import type { Ground } from "../ground.js";
 import { type Probe, QUIET_MS, startProbe } from "../probe.js";
 import { scenarios } from "../scenario.js";
 
-const STUCK = 16;
-const VANISHED = 5;
+const STUCK = 40;
+const VANISHED = 10;
 /** Between two crowds that vanish, milliseconds. */
 const EVERY_MS = 1000;
 const CUT_OFF = "readers cut off";
