@@ -23,6 +23,14 @@ export interface Standing extends StoredOffset {
   readonly trouble: string | null;
 }
 
+const UNCLAIMED = {
+  nextOffset: -1,
+  epoch: 0,
+  owner: null,
+  clusterId: null,
+  lastRecordMs: null,
+};
+
 export async function look(config: Config, say: (line: string) => void) {
   const log = createLogInspector(commandLogConnection(config, "offsets"));
   const keeper = createOffsetKeeper({ url: config.DATABASE_URL });
@@ -78,6 +86,18 @@ export async function look(config: Config, say: (line: string) => void) {
   for (const { at, bounds } of await storedWithin(keeper, log)) {
     const told = committed.get(at.topic)?.[at.partition] ?? -1;
     standing.push(await standingOf(at, bounds, told, clusterId));
+  }
+  // No processor has claimed these in this database, and yet the group has worked them off: there was another.
+  for (const [topic, all] of committed) {
+    const bounds = await log.bounds(topic);
+    for (const [partition, told] of all.entries()) {
+      const known = standing.some(
+        (at) => at.topic === topic && at.partition === partition,
+      );
+      if (known || told <= bounds[partition]!.low) continue;
+      const at = { ...UNCLAIMED, topic, partition };
+      standing.push(await standingOf(at, bounds[partition]!, told, clusterId));
+    }
   }
 
   return {

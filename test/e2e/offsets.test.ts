@@ -1,4 +1,4 @@
-/** A log that was wiped under a kept database is refused with one clear line, and taken once an operator says so. */
+/** A log or a database that was wiped under the other is refused with one clear line, and taken once an operator says so. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { withRunning } from "../support/fleet.js";
@@ -68,6 +68,24 @@ test("a wiped log is refused until it is adopted; then everything goes on", asyn
         "SELECT count(*) AS n FROM ingest_errors",
       );
       assert.is(rows[0]!.n, "0", "reading again makes no dead letters");
+
+      await again.stop();
+      await database.query(
+        "TRUNCATE store.telemetry_data; TRUNCATE equipments, stream_offsets CASCADE",
+      );
+      const empty = await runCommand(["offsets", "list"], env);
+      assert.is(empty.code, 1, "before any processor has claimed there, too");
+      assert.match(empty.output, "the database has nothing stored");
+      const taken = await runCommand(["offsets", "adopt"], env);
+      assert.is(taken.code, 0, taken.output);
+      await running.start("processor");
+      await running.settled();
+      const restored = new Set(await running.rows("sim-%"));
+      assert.equal(
+        after.filter((row) => !restored.has(row) && !kept.has(row)),
+        [],
+        "all that the log has is stored once more",
+      );
     } finally {
       await again.kill();
     }

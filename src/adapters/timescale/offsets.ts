@@ -32,10 +32,13 @@ const LIST = `
   FROM stream_offsets ORDER BY topic, partition`;
 
 const MOVE = `
-  UPDATE stream_offsets s
-  SET next_offset = m.next_offset, epoch = s.epoch + 1, cluster_id = $1, last_record_time = NULL, moved_at = now()
+  INSERT INTO stream_offsets AS s (topic, partition, next_offset, epoch, cluster_id, moved_at)
+  SELECT topic, partition, next_offset, 1, $1, now()
   FROM unnest($2::text[], $3::int[], $4::bigint[]) AS m (topic, partition, next_offset)
-  WHERE s.topic = m.topic AND s.partition = m.partition`;
+  ORDER BY topic, partition
+  ON CONFLICT (topic, partition) DO UPDATE
+    SET next_offset = excluded.next_offset, epoch = s.epoch + 1, cluster_id = excluded.cluster_id,
+        last_record_time = NULL, moved_at = excluded.moved_at`;
 
 export function createOffsetKeeper(options: { url: string }): OffsetKeeper {
   const database = connectDatabase({
