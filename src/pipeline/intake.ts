@@ -10,7 +10,7 @@ import type { Position } from "./position.js";
 import { cut, type Slice } from "./slices.js";
 
 export interface Intake {
-  /** A fetched batch; false when not all of it was taken. */
+  /** A fetched batch; false when it was not taken. */
   take(topic: string, records: readonly LogRecord[], high: number): boolean;
   /** Where the feed has to go on, by topic. */
   positions(): { topic: string; offset: number }[];
