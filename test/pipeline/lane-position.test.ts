@@ -1,7 +1,7 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { TOPIC } from "../../src/domain/names.js";
-import { GROUP, upTo, withRig } from "../support/pipeline-rig.js";
+import { GROUP, type Rig, upTo, withRig } from "../support/pipeline-rig.js";
 
 const test = suite("where a lane begins, and what it refuses");
 
@@ -65,32 +65,38 @@ test("a refused lane looks again at its own pace, however often the group was de
     assert.ok(Date.now() - began >= 100, "one look every 60 ms");
   }));
 
+/** A processor stores so many messages and stops; answers what the fence then says of them. */
+async function storedAndStopped(rig: Rig, messages: number) {
+  await rig.produceMany(0, messages);
+  const first = await rig.start();
+  await rig.settled();
+  await first.stop();
+  return rig.store.fences.get(DATA)!;
+}
+
+/** Another processor starts, and refuses for this reason. */
+async function refused(rig: Rig, code: string) {
+  const second = await rig.start();
+  await rig.wait("a refusal", () => second.of("lane_refused").length > 0);
+  assert.is(second.of("lane_refused")[0]!.error.code, code);
+  return second;
+}
+
 test("a stored offset beyond the log is refused, and nothing is committed", () =>
   withRig(async (rig) => {
-    await rig.produceMany(0, 2);
-    const first = await rig.start();
-    await rig.settled();
-    await first.stop();
-    rig.store.fences.get(DATA)!.nextOffset = 50;
-    const second = await rig.start();
-    await rig.wait("a refusal", () => second.of("lane_refused").length > 0);
+    const fence = await storedAndStopped(rig, 2);
+    fence.nextOffset = 50;
+    const second = await refused(rig, "POSITION_BEYOND_LOG");
     assert.match(second.processor.troubles().join(), "beyond the log's end 2");
-    assert.is(second.of("lane_refused")[0]!.error.code, "POSITION_BEYOND_LOG");
-    assert.is(rig.store.fences.get(DATA)!.nextOffset, 50);
+    assert.is(fence.nextOffset, 50);
   }));
 
 test("a database that has nothing of what the group has worked off is refused until it is adopted", () =>
   withRig(async (rig) => {
-    await rig.produceMany(0, 3);
-    const first = await rig.start();
-    await rig.settled();
-    await first.stop();
-    const fence = rig.store.fences.get(DATA)!;
+    const fence = await storedAndStopped(rig, 3);
     fence.nextOffset = -1;
     fence.clusterId = null;
-    const second = await rig.start();
-    await rig.wait("a refusal", () => second.of("lane_refused").length > 0);
-    assert.is(second.of("lane_refused")[0]!.error.code, "NOTHING_STORED");
+    const second = await refused(rig, "NOTHING_STORED");
     assert.match(
       second.processor.troubles().join(),
       "twinstream offsets adopt",
@@ -103,17 +109,11 @@ test("a database that has nothing of what the group has worked off is refused un
 
 test("another record at the stored offset is refused before anything is taken", () =>
   withRig(async (rig) => {
-    await rig.produceMany(0, 3);
-    const first = await rig.start();
-    await rig.settled();
-    await first.stop();
-    const fence = rig.store.fences.get(DATA)!;
+    const fence = await storedAndStopped(rig, 3);
     const known = fence.lastRecordMs!;
     fence.lastRecordMs = known - 1000;
     await rig.produceMany(3, 5);
-    const second = await rig.start();
-    await rig.wait("a refusal", () => second.of("lane_refused").length > 0);
-    assert.is(second.of("lane_refused")[0]!.error.code, "OTHER_RECORD");
+    const second = await refused(rig, "OTHER_RECORD");
     assert.equal(rig.values("dev-1"), upTo(3));
     fence.lastRecordMs = known;
     await rig.settled();
