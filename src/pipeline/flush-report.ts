@@ -7,7 +7,7 @@ export function reportFlush(
   nowMs: number,
   done: {
     readonly prepared: readonly Prepared[];
-    readonly flush: Flush;
+    readonly flush: Pick<Flush, "partition" | "changes" | "deadLetters">;
     readonly result: FlushResult;
     readonly startedMs: number;
   },

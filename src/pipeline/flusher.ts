@@ -10,6 +10,7 @@ import type {
   CommandChange,
   CommandState,
   FenceMove,
+  FirstWord,
   Flush,
   FlushResult,
   LogWriter,
@@ -85,6 +86,12 @@ export interface Flusher {
   end(): void;
 }
 
+/** A flush before its devices are registered. */
+type Gathered = Omit<Flush, "introduced">;
+
+const NOBODY: ReadonlySet<number> = new Set();
+const NO_WORD: FirstWord = { presence: null, firmware: null };
+
 /** How often a quiet lane looks at its fence. */
 const FENCE_MS = 5000;
 
@@ -142,7 +149,7 @@ export function createFlusher(deps: FlusherDeps): Flusher {
     const prepared = gathered;
     const changes = prepared.flatMap((one) => one.store);
     const traced = traceFlush(deps.tracer, prepared, partition);
-    const flush: Flush = {
+    const flush: Gathered = {
       partition,
       owner: deps.owner,
       clusterId: deps.clusterId,
@@ -164,9 +171,10 @@ export function createFlusher(deps: FlusherDeps): Flusher {
     const startedMs = clock();
     flushedMs = startedMs;
     const result = await traced.step("transaction", async () => {
-      await patiently(() => register(flush));
-      const produce = deadLetterProducer(deps.deadLetters, clock, flush);
-      return patiently(() => store.flush(flush, produce));
+      const introduced = await patiently(() => register(flush));
+      const whole: Flush = { ...flush, introduced };
+      const produce = deadLetterProducer(deps.deadLetters, clock, whole);
+      return patiently(() => store.flush(whole, produce));
     });
     traced.end();
     if (ended) return;
@@ -185,19 +193,27 @@ export function createFlusher(deps: FlusherDeps): Flusher {
   }
 
   /** Devices and sensors that the database does not know yet get their ids, before the flush and apart from it. */
-  async function register(flush: Flush): Promise<void> {
+  async function register(flush: Gathered): Promise<ReadonlySet<number>> {
     const devices = new Set<DeviceRef>();
     const sensors = new Set<Sensor>();
-    for (const { device, rows } of flush.changes) {
-      if (device.equipmentId === 0) devices.add(device);
+    const words = new Map<string, FirstWord>();
+    const note = (device: DeviceRef, word: Partial<FirstWord>): void => {
+      devices.add(device);
+      const before = words.get(device.address) ?? NO_WORD;
+      words.set(device.address, { ...before, ...word });
+    };
+    for (const { device, rows, firmware } of flush.changes) {
+      if (device.equipmentId === 0)
+        note(device, firmware === null ? {} : { firmware });
       for (const { sensor } of rows) if (sensor.id === 0) sensors.add(sensor);
     }
-    for (const { device } of flush.presence)
-      if (device.equipmentId === 0) devices.add(device);
+    for (const presence of flush.presence)
+      if (presence.device.equipmentId === 0)
+        note(presence.device, { presence });
     for (const { device } of sensors)
       if (device.equipmentId === 0) devices.add(device);
-    if (devices.size + sensors.size > 0)
-      await store.register(partition, [...devices], [...sensors]);
+    if (devices.size + sensors.size === 0) return NOBODY;
+    return store.register(partition, [...devices], [...sensors], words);
   }
 
   return {
@@ -254,7 +270,7 @@ function moveOf(at: Stored, prepared: readonly Prepared[]): FenceMove {
 
 function takenBy(
   prepared: readonly Prepared[],
-  flush: Flush,
+  flush: Gathered,
   result: FlushResult,
 ): Taken {
   const queued: { device: DeviceRef; request: CommandRequest }[] = [];

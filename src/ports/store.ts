@@ -59,6 +59,12 @@ export interface PresenceChange {
   readonly cause: string | null;
 }
 
+/** What is known of a device as it is made known to the database. */
+export interface FirstWord {
+  readonly presence: PresenceChange | null;
+  readonly firmware: string | null;
+}
+
 /** Everything that one transaction stores. */
 export interface Flush {
   readonly partition: number;
@@ -76,6 +82,8 @@ export interface Flush {
   /** Commands to be sent after this flush, if their condition holds by what it leaves stored. */
   readonly toJudge: readonly ToJudge[];
   readonly presence: readonly PresenceChange[];
+  /** Ids of devices whose presence and firmware were stored as they were made known. */
+  readonly introduced: ReadonlySet<number>;
   /** Go through staging at once: duplicates are expected. */
   readonly expectDuplicates: boolean;
   /** Told where a step of the transaction begins; the answer is called at its end. Only of a flush that is traced. */
@@ -129,12 +137,16 @@ export interface TelemetryStore {
   wake(devices: readonly DeviceRef[]): Promise<Map<string, StoredDevice>>;
   /** Newest value of each sensor as a v1 payload, for devices whose last state Redis has lost. */
   newest(devices: readonly DeviceRef[]): Promise<Map<string, LastState>>;
-  /** Gives ids to devices and sensors that have none, in a transaction of its own. */
+  /**
+   * Gives ids to devices and sensors that have none, in a transaction of its own. Answers the ids of the devices that it has
+   * made known; what their first words, by address, say is stored with them.
+   */
   register(
     partition: number,
     devices: readonly DeviceRef[],
     sensors: readonly Sensor[],
-  ): Promise<void>;
+    firstWords?: ReadonlyMap<string, FirstWord>,
+  ): Promise<ReadonlySet<number>>;
   /**
    * One transaction. `beforeCommit` is called once rows are in, with those the database refused, and must have put the
    * dead letters on the log before it resolves; the transaction commits only then.

@@ -200,7 +200,7 @@ export interface UploadStore {
     partition: number,
     devices: readonly DeviceRef[],
     sensors: readonly Sensor[],
-  ): Promise<void>;
+  ): Promise<unknown>;
   /** Device and sensors as the database knows them. */
   wake(devices: readonly DeviceRef[]): Promise<Map<string, StoredDevice>>;
   /**

@@ -234,6 +234,7 @@ export async function claimLane(
     commandChanges: [],
     toJudge: [],
     presence: [],
+    introduced: new Set(),
     expectDuplicates: false,
     ...over,
   });

@@ -76,6 +76,56 @@ export function deviceTests(test: StoreTest): void {
     );
   });
 
+  test("a new device's first word is stored with it, and not once more by the flush; one that is known keeps what it has", async ({
+    store,
+  }) => {
+    const one = device("dev-1");
+    const presence = (of: typeof one, seenUs: number) => ({
+      device: of,
+      seenUs,
+      online: true,
+      cause: null,
+    });
+    const word = { presence: presence(one, NOW_US), firmware: "1.0" };
+    const made = await store.register(
+      PARTITION,
+      [one, device("dev-2")],
+      [sensor(one, "temp")],
+      new Map([["dev-1", word]]),
+    );
+    assert.is(made.size, 2);
+    assert.ok(made.has(one.equipmentId));
+    assert.equal(
+      (await store.onlineDevices(PARTITION)).map(
+        ({ device, lastSeenUs }) => [device.address, lastSeenUs] as const,
+      ),
+      [["dev-1", NOW_US]],
+    );
+    const same = device("dev-1");
+    const later = { presence: presence(same, NOW_US + 1), firmware: "2.0" };
+    const again = await store.register(
+      PARTITION,
+      [same],
+      [],
+      new Map([["dev-1", later]]),
+    );
+    assert.is(again.size, 0);
+    assert.is(same.equipmentId, one.equipmentId);
+    const lane = await claimLane(store);
+    await lane.flush(1, {
+      presence: [presence(one, NOW_US + 2)],
+      introduced: made,
+    });
+    const { state, lastSeenUs } = (await store.wake([device("dev-1")])).get(
+      "dev-1",
+    )!;
+    assert.is(lastSeenUs, NOW_US);
+    assert.is(state.firmware, "1.0");
+    await lane.flush(1, { presence: [presence(one, NOW_US + 2)] });
+    const moved = (await store.wake([device("dev-1")])).get("dev-1")!;
+    assert.is(moved.lastSeenUs, NOW_US + 2);
+  });
+
   test("a sensor without a unit takes the first that is given, and keeps it", async ({
     store,
   }) => {

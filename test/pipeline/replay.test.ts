@@ -79,6 +79,7 @@ function createGround(messages: readonly DataMessage[]) {
           commandChanges: [],
           toJudge: [],
           presence: [],
+          introduced: new Set(),
           expectDuplicates: false,
         },
         async () => undefined,

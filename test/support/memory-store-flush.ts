@@ -124,11 +124,13 @@ export function commit(
     if (untimed !== null) known.untimed = untimed;
     if (quarantinedUntilMs !== null)
       known.quarantinedUntilMs = quarantinedUntilMs;
-    if (firmware !== null) known.firmware = firmware;
+    if (firmware !== null && !batch.introduced.has(device.equipmentId))
+      known.firmware = firmware;
   }
   for (const { device, seenUs, online, cause } of batch.presence) {
     const known = state.devices.get(device.address);
-    if (known === undefined) continue;
+    if (known === undefined || batch.introduced.has(device.equipmentId))
+      continue;
     known.lastSeenUs = Math.max(known.lastSeenUs, seenUs);
     known.online = online;
     known.cause = cause;

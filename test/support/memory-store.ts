@@ -226,9 +226,20 @@ export function createMemoryStore(): MemoryStore {
         }
         return found;
       }),
-    register: (partition, refs, sensors) =>
+    register: (partition, refs, sensors, firstWords) =>
       verb("register", () => {
-        for (const ref of refs) registerOne(state, ref, partition);
+        const made = new Set<number>();
+        for (const ref of refs) {
+          const isNew = !state.devices.has(ref.address);
+          const known = registerOne(state, ref, partition);
+          if (!isNew) continue;
+          made.add(known.ref.equipmentId);
+          const word = firstWords?.get(ref.address);
+          known.firmware = word?.firmware ?? null;
+          known.lastSeenUs = word?.presence?.seenUs ?? 0;
+          known.online = word?.presence?.online ?? false;
+          known.cause = word?.presence?.cause ?? null;
+        }
         for (const sensor of sensors) {
           const known = registerOne(state, sensor.device, partition);
           const key = `${sensor.typeClass} ${sensor.name}`;
@@ -239,6 +250,7 @@ export function createMemoryStore(): MemoryStore {
           if (stored.unit === null)
             known.sensors.set(key, { ...stored, unit: sensor.unit });
         }
+        return made;
       }),
     flush: (batch, beforeCommit) =>
       verb("flush", () =>

@@ -16,7 +16,7 @@ import { address } from "../../domain/names.js";
 import type { Precondition } from "../../domain/precondition.js";
 import { toIso } from "../../domain/time.js";
 import type { CommandState, Flush } from "../../ports.js";
-import { type Session, storable } from "./connect.js";
+import { type Session, storable, storableOrNull } from "./connect.js";
 import { newest } from "./newest.js";
 
 export interface StoredCommands {
@@ -235,7 +235,7 @@ async function writeLives(
     changed.map(([cmdId]) => cmdId),
     changed.map(([, life]) => life.state),
     changed.map(([, life]) => life.ok),
-    changed.map(([, life]) => (life.err === null ? null : storable(life.err))),
+    changed.map(([, life]) => storableOrNull(life.err)),
     changed.map(([, life]) => life.judged),
     changed.map(([, life]) =>
       JSON.stringify(
@@ -260,7 +260,7 @@ async function keepAcks(
     acks.map(({ ack }) => storable(ack.cmdId)),
     acks.map(({ ack }) => ack.ok),
     acks.map(({ ack }) => toIso(ack.execUs)),
-    acks.map(({ ack }) => (ack.err === null ? null : storable(ack.err))),
+    acks.map(({ ack }) => storableOrNull(ack.err)),
     acks.map(({ ack }) => ack.hash),
     acks.map(({ late }) => late),
     acks.map(({ known }) => known),

@@ -268,6 +268,9 @@ export function storable(text: string): string {
   return text.includes("\0") ? text.replaceAll("\0", "\uFFFD") : text;
 }
 
+export const storableOrNull = (text: string | null | undefined) =>
+  text === null || text === undefined ? null : storable(text);
+
 /** Why, for text columns that hold it. */
 export function storableReason(error: unknown): string {
   return storable(reasonOf(error));

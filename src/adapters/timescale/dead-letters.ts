@@ -9,7 +9,7 @@ import { type LogPlace, placeText } from "../../domain/replay.js";
 import type { Row } from "../../domain/device.js";
 import type { DeadLetterReason } from "../../errors.js";
 import type { RefusedRow } from "../../ports.js";
-import { type Session, storable } from "./connect.js";
+import { type Session, storable, storableOrNull } from "./connect.js";
 import type { Conflict } from "./staging.js";
 import { toIso } from "../../domain/time.js";
 
@@ -78,8 +78,8 @@ export async function storeDeadLetters(
   for (const some of portions(uniqueByPlace(letters))) {
     const causes = some.map(causeOf);
     await session.run(INSERT, [
-      some.map((l) => (l.tenant === null ? null : storable(l.tenant))),
-      some.map((l) => (l.deviceId === null ? null : storable(l.deviceId))),
+      some.map((l) => storableOrNull(l.tenant)),
+      some.map((l) => storableOrNull(l.deviceId)),
       some.map((l) => storable(l.topic)),
       some.map((l) => l.payload.subarray(0, PAYLOAD_BYTES)),
       some.map((l) => l.payload.length),

@@ -1,7 +1,7 @@
 /** What a flush changes of devices themselves: presence, quarantine, firmware, the ids of messages without a time. */
-import type { StoreChange } from "../../domain/device.js";
-import type { PresenceChange } from "../../ports.js";
-import { type Session, storable } from "./connect.js";
+import type { Flush, PresenceChange } from "../../ports.js";
+import { booleans, integers, texts, times } from "./arrays.js";
+import { type Session, storable, storableOrNull } from "./connect.js";
 import { toIso } from "../../domain/time.js";
 
 /** A device that was made known before it was heard of (an upload, its adapter) gets its site here. */
@@ -28,9 +28,12 @@ const FIRMWARE = `
 /** A device's row is written once where it can be: the first word of a device changes both presence and firmware. */
 export async function storeDevices(
   session: Session,
-  partition: number,
-  changes: readonly StoreChange[],
-  presence: readonly PresenceChange[],
+  {
+    partition,
+    changes,
+    presence,
+    introduced,
+  }: Pick<Flush, "partition" | "changes" | "presence" | "introduced">,
 ): Promise<void> {
   const untimed = new Map<number, string>();
   const quarantine = new Map<number, string | null>();
@@ -42,7 +45,7 @@ export async function storeDevices(
       quarantinedUntilMs: until,
       firmware,
     } = change;
-    if (firmware !== null)
+    if (firmware !== null && !introduced.has(device.equipmentId))
       firmwares.set(device.equipmentId, storable(firmware));
     if (ids !== null) untimed.set(device.equipmentId, JSON.stringify(ids));
     if (until !== null)
@@ -51,7 +54,10 @@ export async function storeDevices(
         until === 0 ? null : toIso(until * 1000),
       );
   }
-  await storePresence(session, partition, presence, firmwares);
+  const changed = presence.filter(
+    ({ device }) => !introduced.has(device.equipmentId),
+  );
+  await storePresence(session, partition, changed, firmwares);
   if (untimed.size > 0)
     await session.run(UNTIMED, [[...untimed.keys()], [...untimed.values()]]);
   if (quarantine.size > 0)
@@ -61,8 +67,8 @@ export async function storeDevices(
     ]);
   if (firmwares.size > 0)
     await session.run(FIRMWARE, [
-      [...firmwares.keys()],
-      [...firmwares.values()],
+      integers([...firmwares.keys()]),
+      texts([...firmwares.values()]),
     ]);
 }
 
@@ -79,12 +85,12 @@ async function storePresence(
   ];
   await session.run(PRESENCE, [
     partition,
-    latest.map((p) => p.device.equipmentId),
-    latest.map((p) => (p.seenUs === 0 ? null : toIso(p.seenUs))),
-    latest.map((p) => p.online),
-    latest.map((p) => (p.cause === null ? null : storable(p.cause))),
-    latest.map((p) => p.device.site),
-    latest.map((p) => firmwares.get(p.device.equipmentId) ?? null),
+    integers(latest.map((p) => p.device.equipmentId)),
+    times(latest.map((p) => p.seenUs || null)),
+    booleans(latest.map((p) => p.online)),
+    texts(latest.map((p) => storableOrNull(p.cause))),
+    texts(latest.map((p) => p.device.site)),
+    texts(latest.map((p) => firmwares.get(p.device.equipmentId) ?? null)),
   ]);
   for (const { device } of latest) firmwares.delete(device.equipmentId);
 }

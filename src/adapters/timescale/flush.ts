@@ -68,7 +68,7 @@ async function store(
   await noteLateRows(session, facts, rows);
   const { queued, judged, ended } = await storeCommands(session, batch);
   await storeEvents(session, batch.changes);
-  await storeDevices(session, batch.partition, batch.changes, batch.presence);
+  await storeDevices(session, batch);
   const letters = [
     ...batch.deadLetters,
     ...batch.changes.flatMap((change) => change.deadLetters),

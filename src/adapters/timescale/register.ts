@@ -5,30 +5,37 @@
  */
 import type { DeviceRef, Sensor } from "../../domain/device.js";
 import { address } from "../../domain/names.js";
-import { type Database, type Session, storable } from "./connect.js";
+import type { FirstWord } from "../../ports.js";
+import { booleans, integers, texts, times } from "./arrays.js";
+import {
+  type Database,
+  type Session,
+  storable,
+  storableOrNull,
+} from "./connect.js";
 
+/** Answers the new ones, and those that somebody else has made in the meantime. */
 const DEVICES = `
-  WITH given AS (
-    SELECT * FROM unnest($2::text[], $3::text[], $4::text[]) AS g (tenant_id, equip_uuid, site)
-  ), made AS (
-    INSERT INTO equipments (tenant_id, equip_uuid, site, topics, log_partition)
-    SELECT g.tenant_id, g.equip_uuid, g.site,
-           CASE WHEN g.tenant_id = 'default' AND g.site IS NULL THEN 'flat' ELSE 'tenant' END, $1
-    FROM given g
-    WHERE NOT EXISTS (SELECT FROM equipments e WHERE e.tenant_id = g.tenant_id AND e.equip_uuid = g.equip_uuid)
-    ORDER BY 1, 2
-    ON CONFLICT (tenant_id, equip_uuid) DO UPDATE SET log_partition = excluded.log_partition
-    RETURNING id, tenant_id, equip_uuid, xmax = 0 AS made
-  )
-  SELECT id, tenant_id, equip_uuid, made FROM made
-  UNION ALL
-  SELECT e.id, e.tenant_id, e.equip_uuid, false FROM given g JOIN equipments e USING (tenant_id, equip_uuid)`;
+  INSERT INTO equipments (tenant_id, equip_uuid, site, topics, log_partition, last_seen, online, cause, firmware)
+  SELECT g.tenant_id, g.equip_uuid, g.site,
+         CASE WHEN g.tenant_id = 'default' AND g.site IS NULL THEN 'flat' ELSE 'tenant' END, $1, g.seen, g.online, g.cause, g.firmware
+  FROM unnest($2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::boolean[], $7::text[], $8::text[])
+    AS g (tenant_id, equip_uuid, site, seen, online, cause, firmware)
+  WHERE NOT EXISTS (SELECT FROM equipments e WHERE e.tenant_id = g.tenant_id AND e.equip_uuid = g.equip_uuid)
+  ORDER BY 1, 2
+  ON CONFLICT (tenant_id, equip_uuid) DO UPDATE SET log_partition = excluded.log_partition
+  RETURNING id, tenant_id, equip_uuid, xmax = 0 AS made`;
 
-/** Of devices that this very transaction has made: nobody else can have made any of them. */
+const KNOWN_DEVICES = `
+  SELECT e.id, e.tenant_id, e.equip_uuid, false AS made
+  FROM unnest($1::text[], $2::text[]) AS g (tenant_id, equip_uuid) JOIN equipments e USING (tenant_id, equip_uuid)`;
+
+/** Of devices that this very transaction has made: nobody else can have made any of them, so they get ids of our choosing. */
+const SENSOR_IDS = `
+  SELECT string_agg(nextval('public.sensors_id_seq')::text, ',') AS ids FROM generate_series(1, $1)`;
 const SENSORS_OF_MADE = `
-  INSERT INTO sensors (equipment_id, tenant_id, sensor_uuid, type_class, sensor_tipo, unit)
-  SELECT * FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
-  RETURNING id, equipment_id, sensor_uuid, type_class`;
+  INSERT INTO sensors (id, equipment_id, tenant_id, sensor_uuid, type_class, sensor_tipo, unit)
+  SELECT * FROM unnest($7::int[], $1::int[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])`;
 
 const SENSORS = `
   WITH given AS (
@@ -58,66 +65,78 @@ type DeviceIds = ReadonlyMap<string, number>;
 
 /**
  * Fills in the ids of all refs and sensors given that have none, and only once they are committed: an id of a transaction
- * that failed at its COMMIT would belong to nothing.
+ * that failed at its COMMIT would belong to nothing. Answers the ids of the devices that it has made, for which it has also
+ * stored the first word of them.
  */
 export async function register(
   database: Database,
   partition: number,
   devices: readonly DeviceRef[],
   sensors: readonly Sensor[],
-): Promise<void> {
+  firstWords: ReadonlyMap<string, FirstWord> = new Map(),
+): Promise<ReadonlySet<number>> {
   const newDevices = new Set(devices.filter((ref) => ref.equipmentId === 0));
   for (const { device } of sensors)
     if (device.equipmentId === 0) newDevices.add(device);
   const newSensors = sensors.filter((sensor) => sensor.id === 0);
-  if (newDevices.size === 0 && newSensors.length === 0) return;
-  const { deviceIds, sensorIds } = await database.transaction(
+  if (newDevices.size === 0 && newSensors.length === 0) return new Set();
+  const { deviceIds, made, sensorIds } = await database.transaction(
     "register devices and sensors",
     async (session) => {
       const { deviceIds, made } = await registerDevices(
         session,
         partition,
         newDevices,
+        firstWords,
       );
-      const keyed = newSensors.map((sensor) => keyedSensor(sensor, deviceIds));
-      const ofMade = keyed.filter(({ equipment }) => made.has(equipment));
-      const others =
-        ofMade.length === 0
-          ? keyed
-          : keyed.filter(({ equipment }) => !made.has(equipment));
-      const ids = new Map<string, number>();
-      await registerSensors(session, SENSORS_OF_MADE, ofMade, ids);
-      await registerSensors(session, SENSORS, others, ids);
-      return {
-        deviceIds,
-        sensorIds: keyed.map(({ key }) => ids.get(key)!),
-      };
+      const sensorIds = await registerSensors(
+        session,
+        newSensors,
+        (device) => device.equipmentId || deviceIds.get(device.address)!,
+        made,
+      );
+      return { deviceIds, made, sensorIds };
     },
   );
   for (const ref of newDevices) ref.equipmentId = deviceIds.get(ref.address)!;
   for (const [i, sensor] of newSensors.entries()) sensor.id = sensorIds[i]!;
+  return made;
+}
+
+interface DeviceRow {
+  readonly id: number;
+  readonly tenant_id: string;
+  readonly equip_uuid: string;
+  readonly made: boolean;
 }
 
 async function registerDevices(
   session: Session,
   partition: number,
   devices: ReadonlySet<DeviceRef>,
+  firstWords: ReadonlyMap<string, FirstWord>,
 ): Promise<{ deviceIds: DeviceIds; made: ReadonlySet<number> }> {
   if (devices.size === 0) return { deviceIds: new Map(), made: new Set() };
   const unique = [
     ...new Map([...devices].map((ref) => [ref.address, ref])).values(),
   ];
-  const rows = await session.rows<{
-    id: number;
-    tenant_id: string;
-    equip_uuid: string;
-    made: boolean;
-  }>(DEVICES, [
+  const words = unique.map((ref) => firstWords.get(ref.address));
+  const tenants = texts(unique.map((ref) => ref.tenant));
+  const names = texts(unique.map((ref) => ref.deviceId));
+  const rows = await session.rows<DeviceRow>(DEVICES, [
     partition,
-    unique.map((ref) => ref.tenant),
-    unique.map((ref) => ref.deviceId),
-    unique.map((ref) => ref.site),
+    tenants,
+    names,
+    texts(unique.map((ref) => ref.site)),
+    times(words.map((word) => word?.presence?.seenUs || null)),
+    booleans(words.map((word) => word?.presence?.online ?? false)),
+    texts(words.map((word) => storableOrNull(word?.presence?.cause))),
+    texts(words.map((word) => storableOrNull(word?.firmware))),
   ]);
+  if (rows.length < unique.length)
+    rows.push(
+      ...(await session.rows<DeviceRow>(KNOWN_DEVICES, [tenants, names])),
+    );
   return {
     deviceIds: new Map(
       rows.map((row) => [address(row.tenant_id, row.equip_uuid), row.id]),
@@ -126,45 +145,74 @@ async function registerDevices(
   };
 }
 
+/** A sensor as its row is unique: by device, type class and name. */
 interface KeyedSensor {
   readonly sensor: Sensor;
   readonly equipment: number;
-  /** What its row is unique by. */
-  readonly key: string;
+  id: number;
 }
 
-const keyOf = (equipment: number, typeClass: string, name: string): string =>
-  `${equipment}/${typeClass}/${name}`;
+const keyOf = (typeClass: string, name: string): string =>
+  `${typeClass}/${name}`;
 
-function keyedSensor(sensor: Sensor, deviceIds: DeviceIds): KeyedSensor {
-  const { device, typeClass, name } = sensor;
-  const equipment = device.equipmentId || deviceIds.get(device.address)!;
-  return { sensor, equipment, key: keyOf(equipment, typeClass, name) };
-}
-
-/** Adds their ids by key. */
+/** Their ids, in their order. */
 async function registerSensors(
   session: Session,
-  statement: string,
+  sensors: readonly Sensor[],
+  equipmentOf: (device: DeviceRef) => number,
+  made: ReadonlySet<number>,
+): Promise<number[]> {
+  const byDevice = new Map<number, Map<string, KeyedSensor>>();
+  const ofMade: KeyedSensor[] = [];
+  const others: KeyedSensor[] = [];
+  const keyed = sensors.map((sensor) => {
+    const equipment = equipmentOf(sensor.device);
+    let ofDevice = byDevice.get(equipment);
+    if (ofDevice === undefined)
+      byDevice.set(equipment, (ofDevice = new Map<string, KeyedSensor>()));
+    const key = keyOf(sensor.typeClass, sensor.name);
+    let one = ofDevice.get(key);
+    if (one === undefined) {
+      ofDevice.set(key, (one = { sensor, equipment, id: 0 }));
+      (made.has(equipment) ? ofMade : others).push(one);
+    }
+    return one;
+  });
+  if (ofMade.length > 0) await insertSensors(session, ofMade);
+  if (others.length > 0) {
+    const found = await findSensors(session, others);
+    for (const row of found)
+      byDevice
+        .get(row.equipment_id)!
+        .get(keyOf(row.type_class, row.sensor_uuid))!.id = row.id;
+  }
+  return keyed.map(({ id }) => id);
+}
+
+async function insertSensors(
+  session: Session,
   keyed: readonly KeyedSensor[],
-  ids: Map<string, number>,
 ): Promise<void> {
-  if (keyed.length === 0) return;
-  const unique = [...new Map(keyed.map((one) => [one.key, one])).values()];
-  const sensors = unique.map(({ sensor }) => sensor);
-  const rows = await session.rows<{
+  const [row] = await session.rows<{ ids: string }>(SENSOR_IDS, [keyed.length]);
+  const ids = row!.ids.split(",").map(Number);
+  await session.run(SENSORS_OF_MADE, [...columnsOf(keyed), integers(ids)]);
+  for (const [i, one] of keyed.entries()) one.id = ids[i]!;
+}
+
+/** Looks for each, and makes those that are not there. */
+const findSensors = (session: Session, keyed: readonly KeyedSensor[]) =>
+  session.rows<{
     id: number;
     equipment_id: number;
     sensor_uuid: string;
     type_class: string;
-  }>(statement, [
-    unique.map(({ equipment }) => equipment),
-    sensors.map(({ device }) => device.tenant),
-    sensors.map(({ name }) => name),
-    sensors.map(({ typeClass }) => typeClass),
-    sensors.map(({ type }) => storable(type)),
-    sensors.map(({ unit }) => (unit === null ? null : storable(unit))),
-  ]);
-  for (const row of rows)
-    ids.set(keyOf(row.equipment_id, row.type_class, row.sensor_uuid), row.id);
-}
+  }>(SENSORS, columnsOf(keyed));
+
+const columnsOf = (keyed: readonly KeyedSensor[]): Buffer[] => [
+  integers(keyed.map(({ equipment }) => equipment)),
+  texts(keyed.map(({ sensor }) => sensor.device.tenant)),
+  texts(keyed.map(({ sensor }) => sensor.name)),
+  texts(keyed.map(({ sensor }) => sensor.typeClass)),
+  texts(keyed.map(({ sensor }) => storable(sensor.type))),
+  texts(keyed.map(({ sensor }) => storableOrNull(sensor.unit))),
+];

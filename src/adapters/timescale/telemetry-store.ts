@@ -77,8 +77,7 @@ export function createTelemetryStore(
       database.use("read newest values", (session) =>
         newest(session, devices, "store.telemetry_data"),
       ),
-    register: (partition, devices, sensors) =>
-      register(database, partition, devices, sensors),
+    register: (...given) => register(database, ...given),
     flush: async (batch, beforeCommit) =>
       flush(await flushTools(), batch, beforeCommit),
     openCommands: (partition) =>

@@ -2,6 +2,7 @@
 import type { DeviceRef, Sensor } from "../../domain/device.js";
 import type { TypeClass } from "../../domain/message.js";
 import type { StoredDevice } from "../../ports.js";
+import { texts } from "./arrays.js";
 import type { Session } from "./connect.js";
 import { microsecondsOf } from "./times.js";
 
@@ -36,8 +37,8 @@ export async function wake(
   devices: readonly DeviceRef[],
 ): Promise<Map<string, StoredDevice>> {
   const rows = await session.rows<WakeRow>(WAKE, [
-    devices.map((ref) => ref.tenant),
-    devices.map((ref) => ref.deviceId),
+    texts(devices.map((ref) => ref.tenant)),
+    texts(devices.map((ref) => ref.deviceId)),
   ]);
   const woken = new Map<string, StoredDevice>();
   const sensorsOf = new Map<string, Map<TypeClass, Map<string, Sensor>>>();
