@@ -2,7 +2,7 @@
  * The partition supervisor: parent of its device actors, and not on the message path, because nact copies a parent's whole
  * child map for every message that the parent handles.
  */
-import { spawn, type ActorSystemRef, type Ref } from "nact";
+import { spawn, type ActorProps, type ActorSystemRef, type Ref } from "nact";
 import {
   handleBatch,
   type DeviceBatch,
@@ -26,24 +26,25 @@ export function spawnPartition(
   }) as Ref<never>;
 }
 
-export function spawnDevice(
+/** Spawns device actors below the partition; what they share is made once, not once a device. */
+export function deviceSpawner(
   partition: Ref<never>,
-  name: string,
   behaviour: DeviceBehaviour,
-  shell: DeviceShell,
-): TypedRef<DeviceBatch> {
-  return spawn(
-    partition,
-    (state: DeviceShell, batch: DeviceBatch) =>
-      handleBatch(behaviour, state, batch),
-    name,
-    {
-      initialState: shell,
-      // Messages that crash are handled inside `handleBatch`; what arrives here is a fault of the shell itself.
-      onCrash: (batch, error, context) => {
-        batch?.fail(error);
-        return context.escalate;
-      },
+): (name: string, shell: DeviceShell) => TypedRef<DeviceBatch> {
+  const handle = (state: DeviceShell, batch: DeviceBatch): DeviceShell =>
+    handleBatch(behaviour, state, batch);
+  const shared: ActorProps<DeviceShell, DeviceBatch, Ref<never>> = {
+    // Messages that crash are handled inside `handleBatch`; what arrives here is a fault of the shell itself.
+    onCrash: (batch, error, context) => {
+      batch?.fail(error);
+      return context.escalate;
     },
-  ) as TypedRef<DeviceBatch>;
+    // nact would make a function for each actor that has none.
+    afterStop: () => undefined,
+  };
+  return (name, shell) =>
+    spawn(partition, handle, name, {
+      ...shared,
+      initialState: shell,
+    }) as TypedRef<DeviceBatch>;
 }

@@ -6,7 +6,7 @@ import { stop, type Ref } from "nact";
 import type { DeviceState, Effects } from "../src/domain/device.js";
 import type { Groups, LaneActors } from "../src/ports.js";
 import type { DeviceBatch, DeviceBehaviour } from "./device.js";
-import { spawnDevice } from "./partition.js";
+import { deviceSpawner } from "./partition.js";
 import { send, type TypedRef } from "./ref.js";
 
 interface Live {
@@ -18,14 +18,18 @@ interface Live {
 const actorName = (address: string): string =>
   `device-${address.replaceAll("/", "$").replaceAll(":", "+")}`;
 
+const NO_CRASHES: readonly number[] = [];
+const NOBODY = (): void => undefined;
+
 export function createRouter(
   partition: Ref<never>,
   behaviour: DeviceBehaviour,
 ): LaneActors {
+  const spawnDevice = deviceSpawner(partition, behaviour);
   // In order of use, the longest unused first.
   const live = new Map<string, Live>();
   /** Rejects the `apply` under way; its actors would answer no more once they are stopped. */
-  let leave: (error: Error) => void = () => undefined;
+  let leave: (error: Error) => void = NOBODY;
 
   const letGo = (address: string, actor: Live): void => {
     live.delete(address);
@@ -40,9 +44,9 @@ export function createRouter(
 
     spawn(state: DeviceState) {
       const { address } = state.device;
-      const ref = spawnDevice(partition, actorName(address), behaviour, {
+      const ref = spawnDevice(actorName(address), {
         state,
-        crashesMs: [],
+        crashesMs: NO_CRASHES,
       });
       live.set(address, { ref, usedMs: 0 });
     },
@@ -52,10 +56,15 @@ export function createRouter(
         leave = reject;
         const effects: Effects[] = [];
         let waiting = groups.size;
-        if (waiting === 0) resolve(effects);
+        const settled = (): void => {
+          // What was applied last is not kept for the sake of a lane that ends later.
+          leave = NOBODY;
+          resolve(effects);
+        };
+        if (waiting === 0) settled();
         const settle = (effect: Effects): void => {
           effects.push(effect);
-          if (--waiting === 0) resolve(effects);
+          if (--waiting === 0) settled();
         };
         for (const [address, messages] of groups) {
           const actor = live.get(address);

@@ -2,8 +2,15 @@
  * What a batch of messages does to a device: `applyMessages(state, messages, now) → { state, effects }`, pure. Replaying
  * messages gives the same effects again; the stores make the repetition harmless.
  */
-import type { DeviceState, Effects, LastState, Sensor } from "./device.js";
-import { type Draft, draftOf, effectsOf } from "./effects.js";
+import {
+  type DeviceState,
+  type Effects,
+  type LastState,
+  newState,
+  type Order,
+  type Sensor,
+} from "./device.js";
+import { appended, type Draft, draftOf, effectsOf } from "./effects.js";
 import { fullMessage } from "./envelope.js";
 import { deadLetterOf, readingBytes } from "./message-letter.js";
 import {
@@ -16,6 +23,7 @@ import {
 } from "./message.js";
 import { unbearable } from "./points.js";
 import { isReplay } from "./replay.js";
+import { compact, editableSensors, findSensor, putSensor } from "./sensors.js";
 import { toSeconds } from "./time.js";
 
 export interface DeviceRules {
@@ -36,15 +44,7 @@ export function newDevice(
   message: Pick<Message, "address" | "tenant" | "deviceId" | "site">,
 ): DeviceState {
   const { address, tenant, deviceId, site } = message;
-  return {
-    device: { address, tenant, deviceId, site, equipmentId: 0 },
-    sensors: new Map(),
-    last: null,
-    seenUs: 0,
-    untimed: [],
-    quarantinedUntilMs: 0,
-    firmware: null,
-  };
+  return newState({ address, tenant, deviceId, site, equipmentId: 0 });
 }
 
 /** Arrivals are whole milliseconds: a reading less than one later than its arrival is not ahead of it. */
@@ -55,10 +55,7 @@ export const orderOf = (timeUs: number, arrivalUs: number): number =>
   Math.min(timeUs, arrivalUs + ARRIVAL_STEP_US);
 
 /** Later by `orderOf`, then by place in the log. */
-export function isLater(
-  a: Pick<LastState, "orderUs" | "offset">,
-  b: Pick<LastState, "orderUs" | "offset"> | null,
-): boolean {
+export function isLater(a: Order, b: Order | null): boolean {
   if (b === null) return true;
   return (
     a.orderUs > b.orderUs || (a.orderUs === b.orderUs && a.offset > b.offset)
@@ -88,11 +85,11 @@ export function deviceReducer(rules: DeviceRules): ApplyMessages {
           break;
         case "event":
           sawAlive(draft, message, message.arrivalUs);
-          draft.events.push(message);
+          draft.events = appended(draft.events, [message]);
           break;
         case "ack":
           sawAlive(draft, message, message.arrivalUs);
-          draft.acks.push(message);
+          draft.acks = appended(draft.acks, [message]);
           break;
         case "bulk":
           sawAlive(draft, message, message.seenUs);
@@ -100,10 +97,10 @@ export function deviceReducer(rules: DeviceRules): ApplyMessages {
           draft.noted++;
           break;
         case "command":
-          draft.commands.push(message.command);
+          draft.commands = appended(draft.commands, [message.command]);
           break;
         case "cancel":
-          draft.commands.push(message.cancel);
+          draft.commands = appended(draft.commands, [message.cancel]);
           break;
         case "release":
           draft.quarantinedUntilMs = 0;
@@ -163,19 +160,21 @@ function applyData(
     draft.firmware = message.firmware;
     draft.firmwareChanged = true;
   }
-  for (const point of message.points) {
-    draft.rows.push({
-      sensor: sensorOf(draft, point),
-      timeUs,
-      value: point.value,
-      text: point.text,
-      source,
-      item: point.item,
-    });
-  }
-  draft.points += message.points.length;
+  const rows = message.points.map((point) => ({
+    sensor: sensorOf(draft, point),
+    timeUs,
+    value: point.value,
+    text: point.text,
+    source,
+    item: point.item,
+  }));
+  draft.rows = appended(draft.rows, rows);
+  draft.points += rows.length;
   if (message.conflicts.length + message.refused.length > 0)
-    draft.deadLetters.push(...leftOut(message, rules.tenantPrefix));
+    draft.deadLetters = appended(
+      draft.deadLetters,
+      leftOut(message, rules.tenantPrefix),
+    );
 }
 
 /**
@@ -215,45 +214,50 @@ function show(
 ): boolean {
   const { timeUs, source, payload } = message;
   const full = fullMessage(message);
-  draft.publish.push(full);
+  draft.publish = appended(draft.publish, [full]);
   if (timeUs >= historyFromUs)
-    draft.history.push({ score: toSeconds(timeUs), member: full });
+    draft.history = appended(draft.history, [
+      { score: toSeconds(timeUs), member: full },
+    ]);
   const candidate: LastState = {
     orderUs: orderOf(timeUs, arrivalUs),
     offset: source.offset,
     timeUs,
     payload,
   };
-  if (!isLater(candidate, draft.last)) return false;
+  if (!isLater(candidate, draft.last ?? draft.before)) return false;
   draft.last = candidate;
-  draft.movedLast = true;
   return true;
 }
 
 function sensorOf(draft: Draft, point: Point): Sensor {
-  const known = draft.sensors.get(point.typeClass)?.get(point.name);
+  const { name, typeClass, type } = point;
+  const known = findSensor(draft.newSensors ?? draft.sensors, typeClass, name);
   // One that was made without a unit takes the first that is said; never another, since what is stored was in that one.
   if (known !== undefined && (known.unit !== null || point.unit === null))
     return known;
   const sensor: Sensor = {
     device: draft.device,
-    name: point.name,
-    typeClass: point.typeClass,
-    type: point.type,
+    name,
+    typeClass,
+    type,
     unit: point.unit,
     id: 0,
   };
-  const ofClass = new Map(draft.sensors.get(point.typeClass));
-  ofClass.set(point.name, sensor);
-  draft.sensors = new Map(draft.sensors).set(point.typeClass, ofClass);
+  draft.newSensors ??= editableSensors(draft.sensors);
+  draft.newSensors = putSensor(draft.newSensors, sensor);
   return sensor;
 }
 
 function stateOf(before: DeviceState, draft: Draft): DeviceState {
   return {
     device: before.device,
-    sensors: draft.sensors,
-    last: draft.last,
+    sensors:
+      draft.newSensors === null ? draft.sensors : compact(draft.newSensors),
+    last:
+      draft.last === null
+        ? before.last
+        : { orderUs: draft.last.orderUs, offset: draft.last.offset },
     seenUs: draft.everSeenUs,
     untimed: draft.untimed,
     quarantinedUntilMs: draft.quarantinedUntilMs ?? before.quarantinedUntilMs,

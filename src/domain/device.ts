@@ -24,6 +24,7 @@ import type {
   LogRecord,
   TypeClass,
 } from "./message.js";
+import { NO_SENSORS, type Sensors } from "./sensors.js";
 
 /** A device as the database knows it. `equipmentId` is 0 until it is registered, which the flush does. */
 export interface DeviceRef {
@@ -44,11 +45,15 @@ export interface Sensor {
   id: number;
 }
 
-/** The newest message of a device; "newest" is by (orderUs, offset). */
-export interface LastState {
+/** Where a message stands among those of its device: the newest is the latest by (orderUs, offset). */
+export interface Order {
   /** See `orderOf` in decide.ts. */
   readonly orderUs: number;
   readonly offset: number;
+}
+
+/** The newest message of a device. */
+export interface LastState extends Order {
   readonly timeUs: number;
   /** JSON text of the device's payload. */
   readonly payload: string;
@@ -57,9 +62,9 @@ export interface LastState {
 /** What an actor holds. Values are never changed in place, but for the ids that registration fills in. */
 export interface DeviceState {
   readonly device: DeviceRef;
-  /** Known sensors, by type class and name. */
-  readonly sensors: ReadonlyMap<TypeClass, ReadonlyMap<string, Sensor>>;
-  readonly last: LastState | null;
+  readonly sensors: Sensors;
+  /** Of its newest message, which Redis holds; null when nothing is known of one. */
+  readonly last: Order | null;
   /** Newest arrival that showed it alive, microseconds; 0 when there was none. */
   readonly seenUs: number;
   /** Ids of the last 16 messages without a time of their own, oldest first. */
@@ -69,6 +74,19 @@ export interface DeviceState {
   /** As its newest message with one said; null when none did. */
   readonly firmware: string | null;
 }
+
+const NO_IDS: readonly string[] = [];
+
+/** Of a device of which nothing is known. */
+export const newState = (device: DeviceRef): DeviceState => ({
+  device,
+  sensors: NO_SENSORS,
+  last: null,
+  seenUs: 0,
+  untimed: NO_IDS,
+  quarantinedUntilMs: 0,
+  firmware: null,
+});
 
 /** One reading on its way to the database. */
 export interface Row {

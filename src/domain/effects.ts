@@ -1,16 +1,17 @@
 /** What a batch does to a device, while it is put together and once it is whole. */
-import type {
-  DeviceRef,
-  DeviceState,
-  Effects,
-  Gone,
-  HistoryEntry,
-  LastState,
-  Outcome,
-  Row,
-  Sensor,
-  StoreChange,
-  ViewChange,
+import {
+  type DeviceRef,
+  type DeviceState,
+  type Effects,
+  type Gone,
+  type HistoryEntry,
+  type LastState,
+  newState,
+  type Order,
+  type Outcome,
+  type Row,
+  type StoreChange,
+  type ViewChange,
 } from "./device.js";
 import type {
   AckMessage,
@@ -18,14 +19,19 @@ import type {
   CommandRequest,
   DeadLetter,
   EventMessage,
-  TypeClass,
 } from "./message.js";
+import type { EditableSensors, Sensors } from "./sensors.js";
 
+/** Lists come into being with their first item: most batches leave most of them empty. */
 export interface Draft {
-  sensors: ReadonlyMap<TypeClass, ReadonlyMap<string, Sensor>>;
+  sensors: Sensors;
+  /** Set once a sensor has come. */
+  newSensors: EditableSensors | null;
   readonly device: DeviceRef;
+  /** Of the newest message before the batch. */
+  readonly before: Order | null;
+  /** Set when the newest is of the batch. */
   last: LastState | null;
-  movedLast: boolean;
   untimed: readonly string[];
   untimedChanged: boolean;
   quarantinedUntilMs: number | null;
@@ -40,21 +46,31 @@ export interface Draft {
   data: number;
   points: number;
   duplicates: number;
-  readonly history: HistoryEntry[];
-  readonly publish: string[];
-  readonly rows: Row[];
-  readonly acks: AckMessage[];
-  readonly commands: (CommandRequest | CancelRequest)[];
-  readonly events: EventMessage[];
-  readonly deadLetters: DeadLetter[];
+  history: HistoryEntry[] | null;
+  publish: string[] | null;
+  rows: Row[] | null;
+  acks: AckMessage[] | null;
+  commands: (CommandRequest | CancelRequest)[] | null;
+  events: EventMessage[] | null;
+  deadLetters: DeadLetter[] | null;
+}
+
+const NONE: readonly never[] = Object.freeze([]);
+
+/** The list with these behind its last; theirs where there was none, which has no room to spare. */
+export function appended<T>(list: T[] | null, items: T[]): T[] {
+  if (list === null) return items;
+  for (const item of items) list.push(item);
+  return list;
 }
 
 export function draftOf(state: DeviceState): Draft {
   return {
     sensors: state.sensors,
+    newSensors: null,
     device: state.device,
-    last: state.last,
-    movedLast: false,
+    before: state.last,
+    last: null,
     untimed: state.untimed,
     untimedChanged: false,
     quarantinedUntilMs: null,
@@ -68,32 +84,32 @@ export function draftOf(state: DeviceState): Draft {
     data: 0,
     points: 0,
     duplicates: 0,
-    history: [],
-    publish: [],
-    rows: [],
-    acks: [],
-    commands: [],
-    events: [],
-    deadLetters: [],
+    history: null,
+    publish: null,
+    rows: null,
+    acks: null,
+    commands: null,
+    events: null,
+    deadLetters: null,
   };
 }
 
 export function effectsOf(device: DeviceRef, draft: Draft): Effects {
   const view: ViewChange = {
     device,
-    history: draft.history,
-    publish: draft.publish,
-    last: draft.movedLast ? draft.last : null,
+    history: draft.history ?? NONE,
+    publish: draft.publish ?? NONE,
+    last: draft.last,
     seenUs: draft.seenUs,
     gone: draft.gone,
   };
   const store: StoreChange = {
     device,
-    rows: draft.rows,
-    acks: draft.acks,
-    commands: draft.commands,
-    events: draft.events,
-    deadLetters: draft.deadLetters,
+    rows: draft.rows ?? NONE,
+    acks: draft.acks ?? NONE,
+    commands: draft.commands ?? NONE,
+    events: draft.events ?? NONE,
+    deadLetters: draft.deadLetters ?? NONE,
     seenUs: draft.seenUs,
     gone: draft.gone,
     untimed: draft.untimedChanged ? draft.untimed : null,
@@ -103,9 +119,9 @@ export function effectsOf(device: DeviceRef, draft: Draft): Effects {
   const outcome: Outcome = {
     data: draft.data,
     hello: draft.hello,
-    ack: draft.acks.length,
-    event: draft.events.length,
-    noted: draft.noted + draft.commands.length,
+    ack: draft.acks?.length ?? 0,
+    event: draft.events?.length ?? 0,
+    noted: draft.noted + (draft.commands?.length ?? 0),
     points: draft.points,
     duplicates: draft.duplicates,
   };
@@ -169,16 +185,8 @@ export function effectsWith(
   device: DeviceRef,
   only: { deadLetters?: DeadLetter[]; quarantinedUntilMs?: number },
 ): Effects {
-  const draft = draftOf({
-    device,
-    sensors: new Map(),
-    last: null,
-    seenUs: 0,
-    untimed: [],
-    quarantinedUntilMs: 0,
-    firmware: null,
-  });
-  draft.deadLetters.push(...(only.deadLetters ?? []));
+  const draft = draftOf(newState(device));
+  draft.deadLetters = only.deadLetters ?? null;
   draft.quarantinedUntilMs = only.quarantinedUntilMs ?? null;
   return effectsOf(device, draft);
 }

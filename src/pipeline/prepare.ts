@@ -2,11 +2,12 @@
 import { setImmediate as round } from "node:timers/promises";
 import { newDevice } from "../domain/decide.js";
 import { isDeadLetter } from "../domain/decode.js";
-import type {
-  DeviceRef,
-  Effects,
-  StoreChange,
-  ViewChange,
+import {
+  type DeviceRef,
+  type Effects,
+  newState,
+  type StoreChange,
+  type ViewChange,
 } from "../domain/device.js";
 import type { DeadLetter, LogRecord, Message } from "../domain/message.js";
 import { isReplay, type LogPlace, replayedPlace } from "../domain/replay.js";
@@ -188,10 +189,7 @@ async function wake(
     view,
   );
   for (const device of asleep)
-    actors.spawn(
-      stored.get(device.address)?.state ??
-        newDevice({ ...device, address: device.address }),
-    );
+    actors.spawn(stored.get(device.address)?.state ?? newState(device));
 }
 
 /** Devices that the database knows and Redis has lost get their last state back from their newest rows. */

@@ -152,9 +152,10 @@ export function createSession(deps: LaneDeps, start: SessionStart): Session {
   /** At most two slices in work: the second is decoded and applied while Redis answers for the first. */
   async function work(): Promise<void> {
     let writing: Promise<void> = Promise.resolve();
-    for (;;) {
+    // A call for each slice: while the next is waited for, nothing keeps the last in memory.
+    const workOnNext = async (): Promise<boolean> => {
       const slice = await queue.next();
-      if (slice === null) break;
+      if (slice === null) return false;
       const traced = traceSlice(deps.tracer, slice, partition);
       const prepared = await traced.step("device actors", () =>
         prepare(slice, { ...deps, actors, touch }, patiently),
@@ -163,7 +164,10 @@ export function createSession(deps: LaneDeps, start: SessionStart): Session {
       writing = write(prepared, traced);
       // Whatever becomes of it is met at the next await; until then it is no unhandled rejection.
       writing.catch(() => undefined);
-    }
+      return true;
+    };
+    let more = true;
+    while (more) more = await workOnNext();
     await writing;
   }
 

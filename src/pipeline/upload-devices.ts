@@ -4,9 +4,17 @@
  */
 import type { DeviceRef, Sensor } from "../domain/device.js";
 import type { BulkEquipment, BulkPoint } from "../domain/bulk.js";
-import type { LogRecord, TypeClass } from "../domain/message.js";
+import type { LogRecord } from "../domain/message.js";
 import { address } from "../domain/names.js";
 import { partitionOf } from "../domain/partition.js";
+import {
+  countSensors,
+  editableSensors,
+  type EditableSensors,
+  findSensor,
+  NO_SENSORS,
+  putSensor,
+} from "../domain/sensors.js";
 import type { BulkRow, EquipmentResult, UploadStore } from "../ports.js";
 import type { DraftEquipment } from "./upload-equipments.js";
 
@@ -17,7 +25,7 @@ export interface UploadDevices {
 
 interface Known {
   readonly device: DeviceRef;
-  readonly sensors: Map<TypeClass, Map<string, Sensor>>;
+  sensors: EditableSensors;
   /** Its sensors. */
   count: number;
   /** Those of them that are counted as remembered. */
@@ -60,13 +68,10 @@ export function createUploadDevices(
     if (missing.length === 0) return found;
     const woken = await store.wake(missing);
     for (const device of missing) {
-      const sensors = new Map<TypeClass, Map<string, Sensor>>();
-      let count = 0;
-      for (const [typeClass, named] of woken.get(device.address)?.state
-        .sensors ?? []) {
-        sensors.set(typeClass, new Map(named));
-        count += named.size;
-      }
+      const sensors = editableSensors(
+        woken.get(device.address)?.state.sensors ?? NO_SENSORS,
+      );
+      const count = countSensors(sensors);
       found.set(device.address, { device, sensors, count, kept: 0 });
     }
     return found;
@@ -157,13 +162,11 @@ function rowsOf(
 
 function sensorOf(one: Known, point: BulkPoint): Sensor {
   const { typeClass, sensorUuid: name, sensorTipo: type } = point;
-  let named = one.sensors.get(typeClass);
-  if (named === undefined) one.sensors.set(typeClass, (named = new Map()));
-  let sensor = named.get(name);
+  let sensor = findSensor(one.sensors, typeClass, name);
   if (sensor === undefined) {
     const { device } = one;
     sensor = { device, name, typeClass, type, unit: null, id: 0 };
-    named.set(name, sensor);
+    one.sensors = putSensor(one.sensors, sensor);
     one.count++;
   }
   return sensor;

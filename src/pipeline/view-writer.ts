@@ -12,7 +12,11 @@ import {
   newDevice,
   type DeviceRules,
 } from "../domain/decide.js";
-import type { DeviceState, ViewChange } from "../domain/device.js";
+import {
+  type DeviceState,
+  newState,
+  type ViewChange,
+} from "../domain/device.js";
 import type { LogRecord, Message } from "../domain/message.js";
 import type {
   Clock,
@@ -151,7 +155,7 @@ export function createViewWriter(deps: ViewWriterDeps): ViewWriter {
       // Only what tells a redelivered message from its first delivery is needed in the next batch.
       if (state.untimed.length > 0)
         untimed.set(address, {
-          ...newDevice(state.device),
+          ...newState(state.device),
           untimed: state.untimed,
         });
     }

@@ -1,5 +1,6 @@
 /** Devices, events and the rest, as every TelemetryStore must keep them. */
 import * as assert from "uvu/assert";
+import { countSensors, findSensor } from "../../src/domain/sensors.js";
 import type { StoreTest } from "./telemetry-store.js";
 import {
   change,
@@ -139,7 +140,7 @@ export function deviceTests(test: StoreTest): void {
     assert.is(new Set(ids).size, 1);
     const woken = await store.wake([device("dev-1")]);
     const { sensors } = woken.get("dev-1")!.state;
-    assert.is(sensors.get("num")!.get("temp")!.unit, "°C");
+    assert.is(findSensor(sensors, "num", "temp")!.unit, "°C");
   });
 
   test("a device that is woken without its site gets it back, for its topics", async ({
@@ -232,16 +233,14 @@ export function deviceTests(test: StoreTest): void {
     assert.is(state.device.equipmentId, one.equipmentId);
     assert.is(state.firmware, "1.2.3");
     assert.is(woken.get("dev-2")!.state.firmware, null);
-    const woke = state.sensors.get("num")!.get("temp")!;
+    const woke = findSensor(state.sensors, "num", "temp")!;
     assert.equal(
       [woke.id, woke.type, woke.unit, woke.device.address],
       [temp.id, "float", "°C", "acme/dev-1"],
     );
-    assert.is(state.sensors.get("text")!.size, 1);
-    assert.equal(
-      [woken.get("dev-2")!.state.sensors.size, woken.get("dev-2")!.lastSeenUs],
-      [0, 0],
-    );
+    assert.ok(findSensor(state.sensors, "text", "mode"));
+    const other = woken.get("dev-2")!;
+    assert.equal([countSensors(other.state.sensors), other.lastSeenUs], [0, 0]);
     assert.is(unknown.equipmentId, 0);
 
     await lane.flush(1, {

@@ -1,6 +1,7 @@
 /** What every UploadStore must do, whether it is the database or the double that tests of the worker use in its place. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { findSensor } from "../../src/domain/sensors.js";
 import type { DeviceRef, Sensor } from "../../src/domain/device.js";
 import type { DeadLetter, LogRecord } from "../../src/domain/message.js";
 import { TOPIC } from "../../src/domain/names.js";
@@ -367,7 +368,7 @@ export function uploadsConformance(name: string, source: UploadsSource): void {
     assert.equal([...woken.keys()], ["dev-1"]);
     const { state } = woken.get("dev-1")!;
     assert.is(state.device.equipmentId, device.equipmentId);
-    assert.is(state.sensors.get("num")?.get("q")?.id, given[2]!.id);
+    assert.is(findSensor(state.sensors, "num", "q")?.id, given[2]!.id);
   });
 
   tests("what these tests ran on is put away", () => source.close());

@@ -285,13 +285,14 @@ function viewIsRight(
   rig: Rig,
   devices: ReadonlyMap<string, Expected>,
 ): string | null {
-  for (const [address, { state, effects, redelivered }] of devices) {
+  for (const [address, { effects, redelivered }] of devices) {
     const last = rig.view.last.get(address) ?? null;
+    const newest = effects.findLast(({ view }) => view.last !== null)?.view;
     if (
-      last?.offset !== state.last?.offset ||
-      last?.payload !== state.last?.payload
+      last?.offset !== newest?.last?.offset ||
+      last?.payload !== newest?.last?.payload
     )
-      return `${address}: last state is ${JSON.stringify(last)}, not ${JSON.stringify(state.last)}`;
+      return `${address}: last state is ${JSON.stringify(last)}, not ${JSON.stringify(newest)}`;
     const shown = new Set(rig.view.history(address).keys());
     const wanted = new Set(
       effects.flatMap(({ view }) => view.history.map(({ member }) => member)),

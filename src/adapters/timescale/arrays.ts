@@ -23,7 +23,9 @@ function arrayOf<T>(
 ): Buffer {
   let size = HEAD_BYTES + (values.length === 0 ? 0 : DIMENSION_BYTES);
   let nulls = 0;
-  for (const value of values) {
+  // By index: for arrays of any kind the engine would make an object for each step of an iteration.
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i]!;
     size += LENGTH_BYTES;
     if (value === null) nulls = 1;
     else size += sizeOf(value);
@@ -36,7 +38,8 @@ function arrayOf<T>(
   out.writeInt32BE(values.length, 12);
   out.writeInt32BE(1, 16);
   let at = HEAD_BYTES + DIMENSION_BYTES;
-  for (const value of values) {
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i]!;
     const bytes = value === null ? NULL : sizeOf(value);
     at = out.writeInt32BE(bytes, at);
     if (value === null) continue;

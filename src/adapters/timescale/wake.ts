@@ -1,6 +1,13 @@
 /** What the database remembers of devices whose actors wake: one statement for all of them. */
-import type { DeviceRef, Sensor } from "../../domain/device.js";
+import { type DeviceRef, newState } from "../../domain/device.js";
 import type { TypeClass } from "../../domain/message.js";
+import {
+  compact,
+  editableSensors,
+  type EditableSensors,
+  NO_SENSORS,
+  putSensor,
+} from "../../domain/sensors.js";
 import type { StoredDevice } from "../../ports.js";
 import { texts } from "./arrays.js";
 import type { Session } from "./connect.js";
@@ -41,38 +48,22 @@ export async function wake(
     texts(devices.map((ref) => ref.deviceId)),
   ]);
   const woken = new Map<string, StoredDevice>();
-  const sensorsOf = new Map<string, Map<TypeClass, Map<string, Sensor>>>();
+  const sensorsOf = new Map<string, EditableSensors>();
   for (const row of rows) {
     const asked = devices[Number(row.place) - 1]!;
-    let sensors = sensorsOf.get(asked.address);
     let device = woken.get(asked.address)?.state.device;
-    if (sensors === undefined || device === undefined) {
-      sensors = new Map();
-      sensorsOf.set(asked.address, sensors);
+    if (device === undefined) {
       asked.equipmentId = row.id;
       // Who wakes it with a command does not know its site, and its topics need it.
       device =
         asked.site === null && row.site !== null
           ? { ...asked, site: row.site }
           : asked;
-      woken.set(device.address, {
-        state: {
-          device,
-          sensors,
-          last: null,
-          seenUs: row.seen_us === null ? 0 : Number(row.seen_us),
-          untimed: row.untimed,
-          quarantinedUntilMs: row.until_ms === null ? 0 : Number(row.until_ms),
-          firmware: row.firmware,
-        },
-        lastSeenUs: row.seen_us === null ? 0 : Number(row.seen_us),
-        online: row.online,
-      });
+      woken.set(device.address, storedDevice(device, row));
     }
     if (row.sensor_id === null) continue;
-    let named = sensors.get(row.type_class);
-    if (named === undefined) sensors.set(row.type_class, (named = new Map()));
-    named.set(row.sensor_uuid, {
+    const before = sensorsOf.get(device.address) ?? editableSensors(NO_SENSORS);
+    const sensors = putSensor(before, {
       device,
       name: row.sensor_uuid,
       typeClass: row.type_class,
@@ -80,6 +71,27 @@ export async function wake(
       unit: row.unit,
       id: row.sensor_id,
     });
+    sensorsOf.set(device.address, sensors);
+  }
+  for (const [address, sensors] of sensorsOf) {
+    const one = woken.get(address)!;
+    const state = { ...one.state, sensors: compact(sensors) };
+    woken.set(address, { ...one, state });
   }
   return woken;
+}
+
+function storedDevice(device: DeviceRef, row: WakeRow): StoredDevice {
+  const lastSeenUs = row.seen_us === null ? 0 : Number(row.seen_us);
+  return {
+    state: {
+      ...newState(device),
+      seenUs: lastSeenUs,
+      untimed: row.untimed,
+      quarantinedUntilMs: row.until_ms === null ? 0 : Number(row.until_ms),
+      firmware: row.firmware,
+    },
+    lastSeenUs,
+    online: row.online,
+  };
 }
