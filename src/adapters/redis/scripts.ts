@@ -57,14 +57,14 @@ return 1
  * Returns 1 when it was set, 0 when the one there is as late or later.
  */
 export const LAST_STATE = script(`
-local there = redis.call('HMGET', KEYS[1], 'order', 'offset')
-if there[1] then
-  local order, mine = tonumber(there[1]), tonumber(ARGV[1])
-  if order > mine then return 0 end
-  if order == mine and tonumber(there[2]) >= tonumber(ARGV[2]) then return 0 end
+local key, mine = KEYS[1], ARGV[1]
+local there = redis.call('HGET', key, 'order')
+if there then
+  there, mine = tonumber(there), tonumber(mine)
+  if there > mine then return 0 end
+  if there == mine and tonumber(redis.call('HGET', key, 'offset')) >= tonumber(ARGV[2]) then return 0 end
 end
-redis.call('HSET', KEYS[1], 'order', ARGV[1], 'offset', ARGV[2], 'payload', ARGV[3],
-  'timestamp', ARGV[4], unpack(ARGV, 5))
+redis.call('HSET', key, 'order', ARGV[1], 'offset', ARGV[2], 'payload', ARGV[3], 'timestamp', ARGV[4], unpack(ARGV, 5))
 return 1
 `);
 

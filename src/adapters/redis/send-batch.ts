@@ -3,7 +3,8 @@
  * and three promises for each command; here one object stands in its queue for all of them.
  *
  * Relies on how `Redis.sendCommand` and `DataHandler` of ioredis 6.0.0 (pinned) treat a queued command: they write what
- * `toWritable` returns, and call `resolve` or `reject` once for each answer, in order. The integration tests hold it to that.
+ * `toWritable` returns, put it into `commandQueue`, and call `resolve` or `reject` of what is first there once for each
+ * answer. The integration tests hold it to that.
  */
 import type { Command, Redis } from "ioredis";
 import type { Batch } from "./command-buffer.js";
@@ -70,6 +71,16 @@ export function sendEach(redis: Redis, batch: Batch, answers: Answers): void {
       redis.stream.write(bytes);
     },
   };
-  for (let i = 0; i < batch.commands; i++)
-    redis.sendCommand(command as unknown as Command, stream);
+  redis.sendCommand(command as unknown as Command, stream);
+  // What stands in the queue for the first stands there for the others as well: they need not be looked at one by one.
+  const { commandQueue } = redis as unknown as Queueing;
+  const queued = commandQueue.peekBack();
+  for (let i = 1; i < batch.commands; i++)
+    if (written) commandQueue.push(queued);
+    else redis.sendCommand(command as unknown as Command, stream);
+}
+
+/** The part of ioredis' connection that its types do not show. */
+interface Queueing {
+  readonly commandQueue: { peekBack(): unknown; push(item: unknown): void };
 }

@@ -35,10 +35,10 @@ export function putWrite(
   rules: ViewRules,
   nowS: number,
 ): void {
-  const cutoffS = nowS - rules.historySeconds;
+  const window = windowOf(rules, nowS);
   const seen = new Map<string, ViewChange[]>();
   for (const change of write.changes) {
-    putMessages(out, change, write.publish, cutoffS, rules.historySeconds);
+    putMessages(out, change, write.publish, window);
     if (change.last !== null) putLast(out, change.device, change.last);
     if (change.seenUs > 0) {
       const ofTenant = seen.get(change.device.tenant);
@@ -101,12 +101,28 @@ export function putOffline(
   );
 }
 
+/** The history's window, the same for all of a write. */
+interface Window {
+  readonly cutoffS: number;
+  /** As ZREMRANGEBYSCORE takes it. */
+  readonly trimBelow: string;
+  readonly expirySeconds: string;
+}
+
+function windowOf({ historySeconds }: ViewRules, nowS: number): Window {
+  const cutoffS = nowS - historySeconds;
+  return {
+    cutoffS,
+    trimBelow: `(${cutoffS}`,
+    expirySeconds: String(Math.ceil(historySeconds)),
+  };
+}
+
 function putMessages(
   out: CommandBuffer,
   change: ViewChange,
   publish: boolean,
-  cutoffS: number,
-  historySeconds: number,
+  { cutoffS, trimBelow, expirySeconds }: Window,
 ): void {
   const history = change.history.some((entry) => entry.score < cutoffS)
     ? change.history.filter((entry) => entry.score >= cutoffS)
@@ -129,8 +145,8 @@ function putMessages(
     const entries = parts === 1 ? history : history.slice(from, to);
     const extra = same ? [] : parts === 1 ? texts : texts.slice(from, to);
     out.script(HISTORY, key, 4 + 2 * entries.length + extra.length);
-    out.arg(`(${cutoffS}`);
-    out.arg(String(Math.ceil(historySeconds)));
+    out.arg(trimBelow);
+    out.arg(expirySeconds);
     out.arg(
       extra.length > 0 || (same && texts.length > 0)
         ? updatesChannel(change.device.address)

@@ -99,7 +99,7 @@ export async function register(
     },
   );
   for (const ref of newDevices) ref.equipmentId = deviceIds.get(ref.address)!;
-  for (const [i, sensor] of newSensors.entries()) sensor.id = sensorIds[i]!;
+  newSensors.forEach((sensor, i) => (sensor.id = sensorIds[i]!));
   return made;
 }
 
@@ -196,7 +196,7 @@ async function insertSensors(
   const [row] = await session.rows<{ ids: string }>(SENSOR_IDS, [keyed.length]);
   const ids = row!.ids.split(",").map(Number);
   await session.run(SENSORS_OF_MADE, [...columnsOf(keyed), integers(ids)]);
-  for (const [i, one] of keyed.entries()) one.id = ids[i]!;
+  keyed.forEach((one, i) => (one.id = ids[i]!));
 }
 
 /** Looks for each, and makes those that are not there. */
