@@ -12,6 +12,7 @@ import { parse } from "yaml";
 import { loadConfig, Settings } from "../src/config.js";
 import { TwinstreamError } from "../src/errors.js";
 import { loadRoles } from "../src/main/all.js";
+import { NODE_OPTIONS } from "./support/roles.js";
 
 const test = suite("files for containers");
 const read = (path: string): string => readFileSync(resolve(path), "utf8");
@@ -114,9 +115,15 @@ test("the roles of compose are those of the program, with settings that it knows
     const [word = ""] = command as readonly string[];
     const known = ["migrate", "devices"].includes(word);
     assert.ok(known || (await loadRoles(word)).length === 1, name);
-    for (const setting of Object.keys(environment ?? {}))
+    const { NODE_OPTIONS: node, ...settings } = environment ?? {};
+    assert.is(node, NODE_OPTIONS[word]?.join(" "), name);
+    for (const setting of Object.keys(settings))
       assert.ok(setting in Settings.properties, `${name}: ${setting}`);
   }
+  assert.match(
+    read("deploy/k8s/base/processor.yaml"),
+    `- name: NODE_OPTIONS\n              value: ${NODE_OPTIONS["processor"]!.join(" ")}\n`,
+  );
   assert.equal((await loadRoles("all")).map((role) => role.name).toSorted(), [
     "bridge",
     "gateway",

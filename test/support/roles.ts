@@ -23,10 +23,14 @@ export interface RoleProcess {
 }
 
 const CLI = fileURLToPath(new URL("../../src/main/cli.js", import.meta.url));
+/** Options of Node's own that the files for containers start a role with. */
+export const NODE_OPTIONS: Readonly<Record<string, readonly string[]>> = {
+  processor: ["--max-semi-space-size=32"],
+};
 
 /**
  * @param options `script`: another composition root than the command line, for tests that plant a fault; `node`: options of
- * Node's own.
+ * Node's own, in place of those it is usually started with.
  */
 export async function startRole(
   role: string,
@@ -42,7 +46,7 @@ export async function startRole(
     process.execPath,
     [
       "--enable-source-maps",
-      ...(options.node ?? []),
+      ...(options.node ?? NODE_OPTIONS[role] ?? []),
       options.script ?? CLI,
       role,
       ...(options.args ?? []),

@@ -1,6 +1,6 @@
 /**
  * Ids for devices and sensors seen for the first time, in a transaction of its own that is committed before the flush whose
- * rows refer to them. What is there already is read, not inserted, so that no ids are used up by replays; a sensor that is
+ * rows refer to them. Sensors that are there already are read, not inserted, so that no ids are used up by replays; one that is
  * there without a unit takes the one given.
  */
 import type { DeviceRef, Sensor } from "../../domain/device.js";
@@ -14,21 +14,16 @@ import {
   storableOrNull,
 } from "./connect.js";
 
-/** Answers the new ones, and those that somebody else has made in the meantime. */
+/** Who wakes a device asks the database first, so that nearly all are new; of one that somebody else has made since, it answers the id. */
 const DEVICES = `
   INSERT INTO equipments (tenant_id, equip_uuid, site, topics, log_partition, last_seen, online, cause, firmware)
   SELECT g.tenant_id, g.equip_uuid, g.site,
          CASE WHEN g.tenant_id = 'default' AND g.site IS NULL THEN 'flat' ELSE 'tenant' END, $1, g.seen, g.online, g.cause, g.firmware
   FROM unnest($2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::boolean[], $7::text[], $8::text[])
     AS g (tenant_id, equip_uuid, site, seen, online, cause, firmware)
-  WHERE NOT EXISTS (SELECT FROM equipments e WHERE e.tenant_id = g.tenant_id AND e.equip_uuid = g.equip_uuid)
   ORDER BY 1, 2
   ON CONFLICT (tenant_id, equip_uuid) DO UPDATE SET log_partition = excluded.log_partition
   RETURNING id, tenant_id, equip_uuid, xmax = 0 AS made`;
-
-const KNOWN_DEVICES = `
-  SELECT e.id, e.tenant_id, e.equip_uuid, false AS made
-  FROM unnest($1::text[], $2::text[]) AS g (tenant_id, equip_uuid) JOIN equipments e USING (tenant_id, equip_uuid)`;
 
 /** Of devices that this very transaction has made: nobody else can have made any of them, so they get ids of our choosing. */
 const SENSOR_IDS = `
@@ -103,13 +98,6 @@ export async function register(
   return made;
 }
 
-interface DeviceRow {
-  readonly id: number;
-  readonly tenant_id: string;
-  readonly equip_uuid: string;
-  readonly made: boolean;
-}
-
 async function registerDevices(
   session: Session,
   partition: number,
@@ -121,22 +109,21 @@ async function registerDevices(
     ...new Map([...devices].map((ref) => [ref.address, ref])).values(),
   ];
   const words = unique.map((ref) => firstWords.get(ref.address));
-  const tenants = texts(unique.map((ref) => ref.tenant));
-  const names = texts(unique.map((ref) => ref.deviceId));
-  const rows = await session.rows<DeviceRow>(DEVICES, [
+  const rows = await session.rows<{
+    id: number;
+    tenant_id: string;
+    equip_uuid: string;
+    made: boolean;
+  }>(DEVICES, [
     partition,
-    tenants,
-    names,
+    texts(unique.map((ref) => ref.tenant)),
+    texts(unique.map((ref) => ref.deviceId)),
     texts(unique.map((ref) => ref.site)),
     times(words.map((word) => word?.presence?.seenUs || null)),
     booleans(words.map((word) => word?.presence?.online ?? false)),
     texts(words.map((word) => storableOrNull(word?.presence?.cause))),
     texts(words.map((word) => storableOrNull(word?.firmware))),
   ]);
-  if (rows.length < unique.length)
-    rows.push(
-      ...(await session.rows<DeviceRow>(KNOWN_DEVICES, [tenants, names])),
-    );
   return {
     deviceIds: new Map(
       rows.map((row) => [address(row.tenant_id, row.equip_uuid), row.id]),

@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { Redis } from "ioredis";
 import pg from "pg";
 import { withoutJobs } from "../../support/database.js";
-import { runCommand, startRole } from "../../support/roles.js";
+import { NODE_OPTIONS, runCommand, startRole } from "../../support/roles.js";
 import { type Stack, withOwnStack } from "../../support/services.js";
 import { until } from "../../support/wait.js";
 import {
@@ -35,6 +35,7 @@ export interface Drained {
 export interface Drainer {
   /** Another composition root than the command line's. */
   readonly script?: string;
+  /** Options of Node's own beside those that processors are started with; the bare pipeline has none but these. */
   readonly node?: readonly string[];
   /** Beside those of the backlog. */
   readonly settings?: Readonly<Record<string, string>>;
@@ -87,7 +88,10 @@ async function drain(
     startRole(
       "processor",
       { ...own, PROCESSOR_ID: `bench-${n}` },
-      { node, ...(script === undefined ? {} : { script }) },
+      {
+        node: script === BARE ? node : [...NODE_OPTIONS["processor"]!, ...node],
+        ...(script === undefined ? {} : { script }),
+      },
     );
   const workers = await Promise.all(
     Array.from({ length: processes }, (_, n) => start(n)),
