@@ -143,6 +143,22 @@ export function deviceTests(test: StoreTest): void {
     assert.is(findSensor(sensors, "num", "temp")!.unit, "°C");
   });
 
+  test("a new sensor that is given twice, without its unit and with it, is one that has it", async ({
+    store,
+  }) => {
+    const dev = device("dev-1");
+    const twice = [
+      sensor(dev, "temp", "num", null),
+      sensor(dev, "temp", "num", "°C"),
+    ];
+    await store.register(PARTITION, [dev], twice);
+    assert.is(twice[0]!.id, twice[1]!.id);
+    const woken = await store.wake([device("dev-1")]);
+    const { sensors } = woken.get("dev-1")!.state;
+    assert.is(findSensor(sensors, "num", "temp")!.unit, "°C");
+    assert.is(countSensors(sensors), 1);
+  });
+
   test("a device that is woken without its site gets it back, for its topics", async ({
     store,
   }) => {

@@ -14,7 +14,7 @@ import {
   storableOrNull,
 } from "./connect.js";
 
-/** Who wakes a device asks the database first, so that nearly all are new; of one that somebody else has made since, it answers the id. */
+/** Whoever wakes a device has asked for it before, so nearly all are new. Of one that is there all the same it answers the id. */
 const DEVICES = `
   INSERT INTO equipments (tenant_id, equip_uuid, site, topics, log_partition, last_seen, online, cause, firmware)
   SELECT g.tenant_id, g.equip_uuid, g.site,
@@ -134,7 +134,8 @@ async function registerDevices(
 
 /** A sensor as its row is unique: by device, type class and name. */
 interface KeyedSensor {
-  readonly sensor: Sensor;
+  /** The latest of those that are the same: it may be the first with a unit. */
+  sensor: Sensor;
   readonly equipment: number;
   id: number;
 }
@@ -162,7 +163,7 @@ async function registerSensors(
     if (one === undefined) {
       ofDevice.set(key, (one = { sensor, equipment, id: 0 }));
       (made.has(equipment) ? ofMade : others).push(one);
-    }
+    } else one.sensor = sensor;
     return one;
   });
   if (ofMade.length > 0) await insertSensors(session, ofMade);
