@@ -120,10 +120,6 @@ test("the roles of compose are those of the program, with settings that it knows
     for (const setting of Object.keys(settings))
       assert.ok(setting in Settings.properties, `${name}: ${setting}`);
   }
-  assert.match(
-    read("deploy/k8s/base/processor.yaml"),
-    `- name: NODE_OPTIONS\n              value: ${NODE_OPTIONS["processor"]!.join(" ")}\n`,
-  );
   assert.equal((await loadRoles("all")).map((role) => role.name).toSorted(), [
     "bridge",
     "gateway",

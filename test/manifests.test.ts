@@ -7,6 +7,7 @@ import * as assert from "uvu/assert";
 import { parse, parseAllDocuments } from "yaml";
 import { Settings } from "../src/config.js";
 import { loadRoles } from "../src/main/all.js";
+import { NODE_OPTIONS } from "./support/roles.js";
 
 const test = suite("manifests");
 const require = createRequire(import.meta.url);
@@ -31,7 +32,10 @@ interface PodSpec {
   readonly containers: readonly {
     readonly image: string;
     readonly args: readonly string[];
-    readonly env?: readonly { readonly name: string }[];
+    readonly env?: readonly {
+      readonly name: string;
+      readonly value?: string;
+    }[];
     readonly ports?: readonly { name: string; containerPort: number }[];
     readonly livenessProbe?: { httpGet: { path: string } };
     readonly readinessProbe?: { httpGet: { path: string } };
@@ -130,7 +134,18 @@ test("every setting that stands there is one", () => {
     ),
   ];
   assert.ok(named.length > 15);
-  for (const name of named) assert.ok(name in Settings.properties, name);
+  for (const name of named)
+    assert.ok(name in Settings.properties || name === "NODE_OPTIONS", name);
+});
+
+test("roles are started with the options of Node's own that compose and the tests start them with", () => {
+  for (const { name, pod } of pods)
+    for (const { env = [] } of pod.containers)
+      assert.is(
+        env.find((one) => one.name === "NODE_OPTIONS")?.value,
+        NODE_OPTIONS[name]?.join(" "),
+        name,
+      );
 });
 
 test("nothing is scaled beyond the partitions, nor what is not there", () => {
