@@ -12,10 +12,10 @@ import { deviceName } from "./frame/backlog.js";
 import { runBench } from "./frame/bench.js";
 
 const MEMORY = fileURLToPath(new URL("actor-memory.js", import.meta.url));
-/** 6 KB a live actor is the goal; above 8 the largest fleet of a process no longer fits where it did. */
-const BYTES = { goal: 6144, floor: 8192 };
-/** Actors by the same states in a map. */
-const MEMORY_FLOOR = 3;
+/** 6 KB a live actor is the goal; they were at 4.6 once, and are to stay below that. */
+const BYTES = { goal: 6144, floor: 4608 };
+/** Actors by the same states in a map, which are so small that most of an actor is what nact puts around its state. */
+const MEMORY_FLOOR = 5;
 /** Waking by the bare question. */
 const WAKE_FLOOR = 4;
 const POINTS = 4;
