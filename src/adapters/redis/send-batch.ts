@@ -49,6 +49,7 @@ export function sendBatch(redis: Redis, batch: Batch): Promise<Reply[]> {
 
 /** The same, for commands that have nothing to do with each other: one that fails harms no other. */
 export function sendEach(redis: Redis, batch: Batch, answers: Answers): void {
+  if (batch.commands === 0) return;
   const command = {
     // No command of ioredis' special lists; what it is called shows in traces only.
     name: "evalsha",
